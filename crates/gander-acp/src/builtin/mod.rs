@@ -1,0 +1,3 @@
+//! Agents that are part of the program. They are spawned and spoken to like any other.
+
+pub mod scratch;
