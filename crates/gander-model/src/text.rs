@@ -1,0 +1,60 @@
+//! Short texts for people, made from what was said: a preview line and a first name.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::updates;
+
+/// Longest preview, in characters.
+pub const PREVIEW_MAX_CHARS: usize = 120;
+/// Longest generated name, in characters.
+pub const NAME_MAX_CHARS: usize = 60;
+
+#[derive(Deserialize)]
+struct Block {
+    #[serde(default, rename = "type")]
+    kind: String,
+    #[serde(default)]
+    text: Option<String>,
+}
+
+/// The text blocks of a prompt's content, in order, one a line.
+pub fn prompt_text(content: &RawValue) -> String {
+    let blocks: Vec<Block> = serde_json::from_str(content.get()).unwrap_or_default();
+    let texts: Vec<String> = blocks.into_iter().filter(|b| b.kind == "text").filter_map(|b| b.text).collect();
+    texts.join("\n")
+}
+
+/// The text of a message or thought: that of its text chunks, put together.
+pub fn updates_text(updates: &RawValue) -> String {
+    let updates: Vec<&RawValue> = serde_json::from_str(updates.get()).unwrap_or_default();
+    updates.into_iter().filter_map(updates::text_of).collect()
+}
+
+/// The last line that says something, cut to [`PREVIEW_MAX_CHARS`].
+pub fn preview(text: &str) -> Option<String> {
+    let line = text.lines().rev().map(tidy).find(|line| !line.is_empty())?;
+    Some(cut(&line, PREVIEW_MAX_CHARS))
+}
+
+/// A name from a first prompt: its first line that says something, cut at a word to [`NAME_MAX_CHARS`].
+pub fn name_from_prompt(text: &str) -> Option<String> {
+    let line = text.lines().map(tidy).find(|line| !line.is_empty())?;
+    Some(cut(&line, NAME_MAX_CHARS))
+}
+
+/// One line without control characters, every run of white space one space.
+pub fn tidy(line: &str) -> String {
+    let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    clean.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn cut(line: &str, max: usize) -> String {
+    if line.chars().count() <= max {
+        return line.to_owned();
+    }
+    let kept: String = line.chars().take(max - 1).collect();
+    // A word is only given up for when that does not cost half of the line.
+    let end = kept.rfind(' ').filter(|end| *end > kept.len() / 2).unwrap_or(kept.len());
+    format!("{}…", kept[..end].trim_end())
+}
