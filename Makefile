@@ -1,0 +1,55 @@
+# The two commands: `make run` starts Gander, `make test` runs every check and test.
+#
+# Needs Rust (rustup's stable, 1.95 or newer), Node 20 or newer, a C compiler and make. What else the tests need
+# (Debian's chromium) `make test` installs when it may, and names exactly when it may not.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+WEB_INPUTS := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -name README.md 2>/dev/null)
+WEB_DIST := web/dist/index.html
+XTASK := cargo run --quiet --package xtask --
+
+.PHONY: help run test check web web-test unit e2e bench setup clean
+
+help: ## Say what there is to make.
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
+	  while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+run: web ## Build the web UI and the gander binary, start it, and open it in a browser.
+	@cargo run --package gander-cli --bin gander
+
+test: setup web ## Run every check and test, installing what they need.
+	@.ci/steps check web-test unit e2e
+
+check: ## Formatting, clippy, crate edges, licences, unused dependencies, words.
+	@$(XTASK) tidy
+
+unit: web ## The Rust tests.
+	@.ci/nextest
+
+e2e: web ## The tests that drive the built binary: the journey in Chromium, and a real agent.
+	@.ci/e2e
+
+web: $(WEB_DIST) ## The web UI, built only when its inputs changed.
+
+web-test: web ## Types, lint and unit tests of the web UI.
+	@cd web && npm run --silent check && npm run --silent lint && npm test --silent
+
+bench: web ## Measure speed and memory beside the machine's floors; writes docs/BENCHMARKS.md.
+	@cargo run --release --quiet --package xtask -- bench
+
+setup: ## Look for what the tests need; install what is missing where that is possible.
+	@.ci/setup
+
+clean: ## Remove everything that was built.
+	@rm -rf target web/dist web/node_modules e2e/node_modules artefacts
+
+$(WEB_DIST): $(WEB_INPUTS) | web/node_modules/.package-lock.json
+	@cd web && npm run --silent build && touch dist/index.html
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	@command -v npm >/dev/null || { echo 'gander: npm is not here. Install Node 20 or newer (Debian: apt-get install nodejs npm).' >&2; exit 1; }
+	@cd web && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json
