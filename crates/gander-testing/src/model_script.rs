@@ -7,6 +7,8 @@
 //! - `[[error 500]]` fails with that status
 //! - anything else is answered with `You said: …`
 //!
+//! A request for a session's title is answered with `About` and the first three words of the conversation.
+//!
 //! The agent may wrap the prompt in text of its own: the last directive found in the last user message counts.
 
 use std::time::Duration;
@@ -32,6 +34,9 @@ impl Script {
             messages.iter().rposition(|message| message["role"] == "user" && !text_of(message).trim().is_empty());
         let Some(asked) = asked else { return Self::text("Nothing was asked.") };
         let prompt = text_of(&messages[asked]);
+        if let Some(title) = title(messages, &prompt) {
+            return Self::text(&title);
+        }
         let result = messages[asked..].iter().rev().find(|message| message["role"] == "tool").map(text_of);
         match (directive(&prompt), result) {
             (Some(("tool", _)), Some(result)) => {
@@ -78,6 +83,17 @@ pub fn text_of(message: &Value) -> String {
         Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n"),
         _ => String::new(),
     }
+}
+
+/// The answer to goose's own question for a title, which quotes the conversation.
+fn title(messages: &[Value], prompt: &str) -> Option<String> {
+    let system = messages.first().filter(|message| message["role"] == "system").map(text_of)?;
+    if !system.starts_with("Generate a short title") {
+        return None;
+    }
+    let (_, quoted) = prompt.split_once("---BEGIN USER MESSAGES---")?;
+    let words: Vec<&str> = quoted.split("[[").next()?.split_whitespace().take(3).collect();
+    Some(format!("About {}", words.join(" ")))
 }
 
 /// The last `[[verb rest]]` of a text.

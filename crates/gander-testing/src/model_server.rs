@@ -83,7 +83,8 @@ impl State {
         self.releases.send_modify(|releases| *releases += 1);
     }
 
-    fn keep(&self, request: &Value) {
+    /// Keeps a request, and gives its number.
+    fn keep(&self, request: &Value) -> u64 {
         let messages = request["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
         let texts: Vec<Value> =
             messages.iter().map(|message| json!({"role": message["role"], "text": text_of(message)})).collect();
@@ -96,6 +97,7 @@ impl State {
             log.kept.pop_front();
         }
         log.kept.push_back(json!({"number": number, "model": request["model"], "stream": request["stream"], "messages": texts, "tools": tools}));
+        number
     }
 }
 
@@ -138,13 +140,17 @@ fn complete(body: &[u8], state: &Arc<State>) -> Response<Body> {
     let Ok(request) = serde_json::from_slice::<Value>(body) else {
         return whole(StatusCode::BAD_REQUEST, &json!({"error": {"message": "the request is no JSON"}}));
     };
-    state.keep(&request);
+    let number = state.keep(&request);
     let script = Script::of(&request);
     if let Script::Error { status } = script {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         return whole(status, &json!({"error": {"message": "failing, as the prompt asked", "type": "server_error"}}));
     }
-    if request["stream"] == true { streamed(script, state) } else { whole(StatusCode::OK, &completion(&script)) }
+    if request["stream"] == true {
+        streamed(script, number, state)
+    } else {
+        whole(StatusCode::OK, &completion(&script, number))
+    }
 }
 
 fn whole(status: StatusCode, value: &Value) -> Response<Body> {
@@ -158,7 +164,7 @@ fn respond(status: StatusCode, content_type: &'static str, body: Body) -> Respon
     response
 }
 
-fn streamed(script: Script, state: &Arc<State>) -> Response<Body> {
+fn streamed(script: Script, number: u64, state: &Arc<State>) -> Response<Body> {
     let (send, receive) = mpsc::channel::<Result<Frame<Bytes>, Infallible>>(4);
     let mut releases = state.releases.subscribe();
     tokio::spawn(async move {
@@ -167,7 +173,11 @@ fn streamed(script: Script, state: &Arc<State>) -> Response<Body> {
         let finish = match script {
             Script::Text { chunks, delay, hold } => {
                 for chunk in chunks {
-                    if send.send(event(delta(json!({"role": "assistant", "content": chunk}), None))).await.is_err() {
+                    if send
+                        .send(event(delta(number, json!({"role": "assistant", "content": chunk}), None)))
+                        .await
+                        .is_err()
+                    {
                         return;
                     }
                     if !delay.is_zero() {
@@ -183,15 +193,19 @@ fn streamed(script: Script, state: &Arc<State>) -> Response<Body> {
                 "stop"
             }
             Script::Tool { name, arguments } => {
-                let call = json!({"index": 0, "id": "call_1", "type": "function", "function": {"name": name, "arguments": arguments.to_string()}});
-                if send.send(event(delta(json!({"role": "assistant", "tool_calls": [call]}), None))).await.is_err() {
+                let call = json!({"index": 0, "id": format!("call-{number}"), "type": "function", "function": {"name": name, "arguments": arguments.to_string()}});
+                if send
+                    .send(event(delta(number, json!({"role": "assistant", "tool_calls": [call]}), None)))
+                    .await
+                    .is_err()
+                {
                     return;
                 }
                 "tool_calls"
             }
             Script::Error { .. } => return,
         };
-        let mut last = delta(json!({}), Some(finish));
+        let mut last = delta(number, json!({}), Some(finish));
         last["usage"] = usage();
         for frame in [event(last), Ok(Frame::data(Bytes::from_static(b"data: [DONE]\n\n")))] {
             if send.send(frame).await.is_err() {
@@ -203,8 +217,8 @@ fn streamed(script: Script, state: &Arc<State>) -> Response<Body> {
     respond(StatusCode::OK, "text/event-stream", StreamBody::new(frames).boxed())
 }
 
-fn delta(delta: Value, finish: Option<&str>) -> Value {
-    json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gander-test",
+fn delta(number: u64, delta: Value, finish: Option<&str>) -> Value {
+    json!({"id": format!("answer-{number}"), "object": "chat.completion.chunk", "created": 1, "model": "gander-test",
         "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
 }
 
@@ -212,16 +226,16 @@ fn usage() -> Value {
     json!({"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18})
 }
 
-fn completion(script: &Script) -> Value {
+fn completion(script: &Script, number: u64) -> Value {
     let (message, finish) = match script {
         Script::Text { chunks, .. } => (json!({"role": "assistant", "content": chunks.concat()}), "stop"),
         Script::Tool { name, arguments } => (
-            json!({"role": "assistant", "content": null, "tool_calls": [{"id": "call_1", "type": "function",
+            json!({"role": "assistant", "content": null, "tool_calls": [{"id": format!("call-{number}"), "type": "function",
                 "function": {"name": name, "arguments": arguments.to_string()}}]}),
             "tool_calls",
         ),
         Script::Error { .. } => (json!({"role": "assistant", "content": ""}), "stop"),
     };
-    json!({"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gander-test",
+    json!({"id": format!("answer-{number}"), "object": "chat.completion", "created": 1, "model": "gander-test",
         "choices": [{"index": 0, "message": message, "finish_reason": finish}], "usage": usage()})
 }

@@ -60,6 +60,10 @@ async fn the_prompt_decides_the_answer() {
         json!([tool[0], {"role": "assistant", "content": null}, {"role": "tool", "content": "a.txt\nb.txt"}]);
     assert_eq!(text(&ask(&server, answered).await), "tool done: a.txt");
     assert_eq!(server.count(), 4);
+
+    let asked = "---BEGIN USER MESSAGES---\nCount the geese today [[stream]]\n---END USER MESSAGES---";
+    let title = json!([{"role": "system", "content": "Generate a short title (four words"}, {"role": "user", "content": asked}]);
+    assert_eq!(text(&ask(&server, title).await), "About Count the geese");
 }
 
 #[tokio::test(flavor = "multi_thread")]
