@@ -64,6 +64,12 @@ pub enum AgentError {
         /// What was wrong with it.
         detail: String,
     },
+    /// The session has a prompt running already.
+    #[error("the agent's session {agent_session} is working on a prompt already")]
+    Prompting {
+        /// The session.
+        agent_session: crate::AgentSessionId,
+    },
     /// The agent speaks no protocol version that we speak.
     #[error("the agent speaks protocol version {version}; this program speaks 1")]
     Version {
@@ -117,6 +123,13 @@ pub struct Exit {
     pub signal: Option<i32>,
     /// Whether we ended it.
     pub asked: bool,
+}
+
+impl Exit {
+    pub(crate) fn of(status: Option<std::process::ExitStatus>, asked: bool) -> Self {
+        use std::os::unix::process::ExitStatusExt as _;
+        Self { code: status.and_then(|s| s.code()), signal: status.and_then(|s| s.signal()), asked }
+    }
 }
 
 impl std::fmt::Display for Exit {

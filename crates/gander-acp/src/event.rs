@@ -1,7 +1,9 @@
 //! What comes from an agent: one ordered, bounded stream.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::{AgentError, Exit, Update};
 
@@ -156,24 +158,74 @@ pub struct TerminalOutput {
 /// The receiving side of an agent's events. While it is not read, the agent is not read.
 #[derive(Debug)]
 pub struct Events {
-    pub(crate) queue: mpsc::Receiver<Queued>,
+    queue: mpsc::Receiver<Queued>,
+    ended: bool,
 }
 
 /// An event and the room that it takes, given back when the event is taken.
 #[derive(Debug)]
-pub(crate) struct Queued {
-    pub(crate) event: AgentEvent,
-    pub(crate) _room: Option<OwnedSemaphorePermit>,
+struct Queued {
+    event: AgentEvent,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// The sending side: bounded in events and in bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct EventSender {
+    queue: mpsc::Sender<Queued>,
+    room: Arc<Semaphore>,
+    room_bytes: u32,
+}
+
+/// An ordered, bounded queue of events.
+pub(crate) fn queue(bounds: &crate::Bounds) -> (EventSender, Events) {
+    let (sender, receiver) = mpsc::channel(bounds.events.max(1));
+    let room_bytes = u32::try_from(bounds.event_bytes.clamp(1, 1 << 29)).unwrap_or(1 << 29);
+    let room = Arc::new(Semaphore::new(room_bytes as usize));
+    (EventSender { queue: sender, room, room_bytes }, Events { queue: receiver, ended: false })
+}
+
+impl EventSender {
+    /// Waits until there is room. An event larger than all the room waits until it is alone. Gives whether somebody listens.
+    pub(crate) async fn send(&self, event: AgentEvent, bytes: usize) -> bool {
+        let want = u32::try_from(bytes).unwrap_or(u32::MAX).clamp(1, self.room_bytes);
+        let room = tokio::select! {
+            room = self.room.clone().acquire_many_owned(want) => room.ok(),
+            () = self.queue.closed() => None,
+        };
+        self.queue.send(Queued { event, _room: room }).await.is_ok()
+    }
+
+    /// Sends only if at least half of the queue is free: for what may be left out.
+    pub(crate) fn offer(&self, event: AgentEvent) {
+        if self.queue.capacity() * 2 > self.queue.max_capacity() {
+            // Left out when it is full after all.
+            let _ = self.queue.try_send(Queued { event, _room: None });
+        }
+    }
 }
 
 impl Events {
     /// The next event; `None` after [`AgentEvent::Exited`]. Cancel safe.
     pub async fn recv(&mut self) -> Option<AgentEvent> {
-        self.queue.recv().await.map(|queued| queued.event)
+        if self.ended {
+            return None;
+        }
+        let event = self.queue.recv().await.map(|queued| queued.event);
+        self.note(event)
     }
 
     /// The next event if one waits.
     pub fn try_recv(&mut self) -> Option<AgentEvent> {
-        self.queue.try_recv().ok().map(|queued| queued.event)
+        if self.ended {
+            return None;
+        }
+        let event = self.queue.try_recv().ok().map(|queued| queued.event);
+        self.note(event)
+    }
+
+    fn note(&mut self, event: Option<AgentEvent>) -> Option<AgentEvent> {
+        self.ended = matches!(event, Some(AgentEvent::Exited(_)));
+        event
     }
 }

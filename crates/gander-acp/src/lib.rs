@@ -18,11 +18,17 @@ pub mod builtin;
 mod check;
 mod error;
 mod event;
+mod folder;
 mod info;
+mod link;
 pub mod process;
 pub mod replay;
+mod shared;
 mod spec;
+mod supervise;
+mod terminal;
 mod update;
+mod wire;
 
 pub use agent::{Agent, Opened};
 pub use check::{AgentCheck, check};
