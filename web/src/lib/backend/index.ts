@@ -1,0 +1,11 @@
+import type { Backend } from './backend';
+
+/** The one door to the network. The in-memory one is compiled in only for `dev:fake` and the tests. */
+export async function openBackend(): Promise<Backend> {
+  if (__FAKE__) {
+    const { fakeBackend } = await import('./fake');
+    return fakeBackend(new URLSearchParams(location.search));
+  }
+  const { httpBackend } = await import('./http');
+  return httpBackend();
+}

@@ -1,0 +1,122 @@
+import type { ContentBlock, Entry, OpenItem } from '../backend/types';
+
+/** An entry's body, read. Unknown fields stay in `raw` and are shown on request. */
+export interface Body {
+  turn: string | null;
+  item: string | null;
+  ord: number;
+  by: string;
+  data: unknown;
+  dataRef: { hash: string; bytes: number } | null;
+  interrupted: boolean;
+  late: boolean;
+  elsewhere: boolean;
+}
+
+const EMPTY: Body = { turn: null, item: null, ord: 0, by: '', data: null, dataRef: null, interrupted: false, late: false, elsewhere: false };
+const read = new WeakMap<Entry, Body>();
+
+export function bodyOf(entry: Entry): Body {
+  const known = read.get(entry);
+  if (known) return known;
+  let body = EMPTY;
+  if (entry.body !== null) {
+    try {
+      const raw = JSON.parse(entry.body) as Record<string, unknown>;
+      body = {
+        turn: (raw.turn as string | undefined) ?? null,
+        item: (raw.item as string | undefined) ?? null,
+        ord: (raw.ord as number | undefined) ?? 0,
+        by: (raw.by as string | undefined) ?? '',
+        data: raw.data ?? null,
+        dataRef: (raw.data_ref as Body['dataRef'] | undefined) ?? null,
+        interrupted: raw.interrupted === true,
+        late: raw.late === true,
+        elsewhere: raw.elsewhere === true,
+      };
+    } catch {
+      // Stored bytes that are not JSON cannot come from this version; the entry is shown as unknown, never hidden.
+    }
+  }
+  read.set(entry, body);
+  return body;
+}
+
+export type Update = Record<string, unknown> & { sessionUpdate?: string; content?: unknown };
+
+export const updatesOf = (data: unknown): Update[] => (Array.isArray(data) ? (data as Update[]) : []);
+
+/** The text and the other blocks (images, links) of a message's or thought's updates. */
+export function textOf(data: unknown): { text: string; blocks: ContentBlock[] } {
+  let text = '';
+  const blocks: ContentBlock[] = [];
+  for (const update of updatesOf(data)) {
+    const content = update.content as ContentBlock | undefined;
+    if (!content) continue;
+    if (content.type === 'text') text += String((content as { text?: unknown }).text ?? '');
+    else blocks.push(content);
+  }
+  return { text, blocks };
+}
+
+export interface PlanEntry {
+  content: string;
+  status: string;
+  priority?: string;
+}
+
+export function planOf(data: unknown): PlanEntry[] {
+  const last = updatesOf(data).filter((u) => Array.isArray(u.entries)).pop();
+  return (last?.entries as PlanEntry[] | undefined) ?? [];
+}
+
+export interface ToolContent {
+  type: string;
+  content?: ContentBlock;
+  path?: string;
+  oldText?: string | null;
+  newText?: string;
+  terminalId?: string;
+  [key: string]: unknown;
+}
+
+export interface ToolLocation {
+  path: string;
+  line?: number | null;
+}
+
+export interface ToolCall {
+  title: string;
+  kind: string;
+  status: string;
+  content: ToolContent[];
+  locations: ToolLocation[];
+  input: unknown;
+  output: unknown;
+}
+
+/** A tool call as its updates leave it: later fields replace earlier ones, as the protocol says. */
+export function toolCallOf(data: unknown): ToolCall {
+  const call: ToolCall = { title: '', kind: 'other', status: 'pending', content: [], locations: [], input: undefined, output: undefined };
+  for (const u of updatesOf(data)) {
+    if (typeof u.title === 'string') call.title = u.title;
+    if (typeof u.kind === 'string') call.kind = u.kind;
+    if (typeof u.status === 'string') call.status = u.status;
+    if (Array.isArray(u.content)) call.content = u.content as ToolContent[];
+    if (Array.isArray(u.locations)) call.locations = u.locations as ToolLocation[];
+    if (u.rawInput !== undefined) call.input = u.rawInput;
+    if (u.rawOutput !== undefined) call.output = u.rawOutput;
+  }
+  return call;
+}
+
+export interface PermissionData {
+  permission_id: string;
+  tool_call: { title?: string; kind?: string; rawInput?: unknown; content?: ToolContent[]; locations?: ToolLocation[] };
+  options: { optionId: string; name: string; kind: string }[];
+  outcome?: string;
+  option_id?: string;
+}
+
+export const TEXT_KINDS = new Set(['message', 'thought']);
+export const isText = (item: Pick<OpenItem, 'kind'>) => TEXT_KINDS.has(item.kind);

@@ -1,0 +1,127 @@
+import type { ContentBlock, Entry } from '../backend/types';
+import { bodyOf, textOf, type Body, type PermissionData } from './entry';
+import type { LiveItem } from './live.svelte';
+
+/** One thing that a conversation shows, from an entry or from an open item of the running turn. */
+export interface Piece {
+  key: string;
+  kind: string;
+  seq: number | null;
+  turn: string | null;
+  at: string;
+  entry: Entry | null;
+  body: Body | null;
+  live: LiveItem | null;
+}
+
+export type Row =
+  | { type: 'piece'; key: string; piece: Piece }
+  | { type: 'tools'; key: string; pieces: Piece[] }
+  | { type: 'turn_end'; key: string; piece: Piece; prompt: Piece | null; answer: Piece[] };
+
+const ITEMS = new Set(['message', 'thought', 'tool_call', 'plan', 'permission']);
+/** Bookkeeping that says nothing to a reader; the session's details show it. */
+const QUIET = new Set(['created', 'configured', 'linked', 'status']);
+const LONGEST_GROUP = 60;
+
+const pieces = new WeakMap<Entry, Piece>();
+
+function pieceOf(entry: Entry): Piece {
+  const known = pieces.get(entry);
+  if (known) return known;
+  const body = bodyOf(entry);
+  const key = body.item ? `i:${body.item}` : entry.kind === 'prompt' && body.turn ? `p:${body.turn}` : `s:${entry.seq}`;
+  const piece: Piece = { key, kind: entry.kind, seq: entry.seq, turn: body.turn, at: entry.at, entry, body, live: null };
+  pieces.set(entry, piece);
+  return piece;
+}
+
+const livePiece = (live: LiveItem): Piece => ({ key: `i:${live.item}`, kind: live.kind, seq: null, turn: live.turn, at: live.at, entry: null, body: null, live });
+
+const order = (piece: Piece) => piece.body?.ord ?? piece.live?.ord ?? 0;
+
+/**
+ * Rows in reading order. Entries stand by seq, but a turn's items stand by `ord` (when each first arrived): a tool call that
+ * ends after the message that followed it keeps its place. Neighbouring tool calls make one row.
+ */
+export function rowsOf(entries: readonly Entry[], live: readonly LiveItem[]): Row[] {
+  const rows: Row[] = [];
+  let segment: Piece[] = [];
+  let prompt: Piece | null = null;
+  let answer: Piece[] = [];
+
+  const flush = () => {
+    segment.sort((a, b) => order(a) - order(b) || (a.seq ?? Infinity) - (b.seq ?? Infinity));
+    let group: Piece[] = [];
+    const close = () => {
+      const first = group[0];
+      if (first) rows.push({ type: 'tools', key: `g:${first.key}`, pieces: group });
+      group = [];
+    };
+    for (const piece of segment) {
+      if (piece.kind === 'tool_call') {
+        group.push(piece);
+        if (group.length === LONGEST_GROUP) close();
+        continue;
+      }
+      if (silent(piece)) continue;
+      close();
+      rows.push({ type: 'piece', key: piece.key, piece });
+    }
+    close();
+    answer.push(...segment);
+    segment = [];
+  };
+
+  for (const entry of entries) {
+    const piece = pieceOf(entry);
+    if (ITEMS.has(entry.kind)) {
+      segment.push(piece);
+      continue;
+    }
+    if (QUIET.has(entry.kind)) continue;
+    flush();
+    if (entry.kind === 'prompt') {
+      prompt = piece;
+      answer = [];
+    }
+    if (entry.kind === 'turn_ended') {
+      rows.push({ type: 'turn_end', key: piece.key, piece, prompt: prompt?.turn === piece.turn ? prompt : null, answer });
+      answer = [];
+    } else rows.push({ type: 'piece', key: piece.key, piece });
+  }
+  segment.push(...live.map(livePiece));
+  flush();
+  return rows;
+}
+
+/** An answered permission that was allowed says nothing that its tool call does not say. */
+function silent(piece: Piece): boolean {
+  if (piece.kind === 'permission' && piece.body) {
+    const data = piece.body.data as PermissionData | null;
+    const chosen = data?.options.find((o) => o.optionId === data.option_id);
+    return data?.outcome === 'selected' && chosen?.kind === 'allow_once';
+  }
+  if ((piece.kind === 'message' || piece.kind === 'thought') && piece.body && !piece.body.dataRef && piece.entry?.body) {
+    const { text, blocks } = textOf(piece.body.data);
+    return text.trim() === '' && blocks.length === 0;
+  }
+  return false;
+}
+
+export function promptText(content: ContentBlock[]): string {
+  return content
+    .filter((block) => block.type === 'text')
+    .map((block) => String((block as { text?: unknown }).text ?? ''))
+    .join('\n')
+    .trim();
+}
+
+export const contentOf = (body: Body | null): ContentBlock[] => ((body?.data as { content?: ContentBlock[] } | null)?.content ?? []);
+
+/** The first words of every prompt: the conversation's outline. */
+export function outlineOf(entries: readonly Entry[]): { seq: number; key: string; text: string; at: string }[] {
+  return entries
+    .filter((entry) => entry.kind === 'prompt')
+    .map((entry) => ({ seq: entry.seq, key: pieceOf(entry).key, text: promptText(contentOf(bodyOf(entry))).slice(0, 160), at: entry.at }));
+}

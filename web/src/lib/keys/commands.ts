@@ -1,0 +1,78 @@
+import type { App } from '../state/app.svelte';
+
+const inText = (target: EventTarget | null) =>
+  target instanceof HTMLElement && (target.isContentEditable || target instanceof HTMLTextAreaElement || (target instanceof HTMLInputElement && target.type !== 'checkbox'));
+
+/** What each command does; false where it does not apply now, so that the key stays the browser's. */
+export function commands(app: App): Record<string, (event?: KeyboardEvent) => boolean> {
+  const does = (run: () => unknown) => () => {
+    run();
+    return true;
+  };
+  const onSession = (run: (session: NonNullable<App['session']>) => unknown) => () => {
+    if (!app.session) return false;
+    run(app.session);
+    return true;
+  };
+  const step = (by: number) => () => {
+    const items = app.list.items;
+    const at = items.findIndex((s) => s.id === app.conversation?.id);
+    const next = items[at < 0 ? 0 : at + by];
+    if (next) void app.open(next);
+    return true;
+  };
+  const panel = (name: NonNullable<App['panel']>) => onSession(() => (app.panel = app.panel === name ? null : name));
+  return {
+    palette: does(() => (app.overlay = app.overlay === 'palette' ? null : 'palette')),
+    keys: (event) => {
+      if (event && inText(event.target)) return false;
+      app.overlay = app.overlay === 'keys' ? null : 'keys';
+      return true;
+    },
+    'new-chat': does(() => void app.newChat()),
+    'new-window': does(() => void app.newWindow()),
+    'reopen-window': does(() => void app.reopenWindow()),
+    windows: does(() => app.go(app.page === 'windows' ? null : 'windows')),
+    sidebar: does(() => (app.sidebar = !app.sidebar)),
+    settings: does(() => app.go(app.page === 'settings' ? null : 'settings')),
+    back: () => back(app),
+    search: does(() => {
+      app.sidebar = true;
+      requestAnimationFrame(() => document.getElementById('session-search')?.focus());
+    }),
+    previous: step(-1),
+    next: step(1),
+    rename: onSession(() => (app.renaming = true)),
+    archive: onSession((s) => (s.status === 'archived' ? app.setStatus(s, 'active') : app.setStatus(s, 'archived'))),
+    trash: (event) => {
+      if (!app.session || (event && inText(event.target) && app.draft?.empty === false)) return false;
+      void app.setStatus(app.session, 'trashed');
+      return true;
+    },
+    find: onSession(() => (app.finding = true)),
+    outline: panel('outline'),
+    files: panel('files'),
+    details: panel('details'),
+    end: onSession(() => document.querySelector<HTMLElement>('[data-testid=conversation]')?.dispatchEvent(new CustomEvent('to-end'))),
+    continue: onSession((s) => s.interrupted && app.continueTurn(s.interrupted, 'continue')),
+    stop: onSession((s) => s.running && app.stop()),
+    answer: (event) => {
+      const asked = app.conversation?.live.find((item) => item.kind === 'permission')?.data as { permission_id: string; options: { optionId: string }[] } | undefined;
+      const option = asked?.options[Number(event?.code.replace('Digit', '') ?? 1) - 1];
+      if (!asked || !option) return false;
+      void app.answer(asked.permission_id, option.optionId);
+      return true;
+    },
+    composer: does(() => document.querySelector<HTMLElement>('[data-testid=composer-text]')?.focus()),
+  };
+}
+
+function back(app: App): boolean {
+  if (app.overlay) app.overlay = null;
+  else if (app.finding) app.finding = false;
+  else if (app.panel) app.panel = null;
+  else if (app.page) app.go(null);
+  else return false;
+  return true;
+}
+

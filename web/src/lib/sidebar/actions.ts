@@ -1,0 +1,33 @@
+import type { Session } from '../backend/types';
+import type { App } from '../state/app.svelte';
+import { copyText } from '../ui/copy';
+
+/** What can be done with a session, in the order in which it is wanted. */
+export function sessionActions(app: App, session: Session) {
+  const here = app.conversation?.id === session.id;
+  const status = session.status;
+  return [
+    { label: 'Open here', disabled: here, run: () => void app.open(session, 'here') },
+    { label: 'Open in a new window', run: () => void app.newWindow(session.id) },
+    'line' as const,
+    {
+      label: 'Rename',
+      keys: 'F2',
+      testid: 'rename',
+      run: () => void app.open(session, 'here').then(() => (app.renaming = true)),
+    },
+    { label: session.pinned ? 'Unpin' : 'Pin', run: () => void app.pin(session, !session.pinned) },
+    { label: session.unseen ? 'Mark as seen' : 'Mark as unseen', run: () => void app.backend.patchSession(session.id, { seen: session.unseen }).catch((f: unknown) => app.complain(f, 'Nothing was changed.')) },
+    { label: 'Copy id', run: () => void copyText(session.id) },
+    'line' as const,
+    { label: 'Export as Markdown', run: () => globalThis.open(app.backend.exportUrl(session.id, 'markdown'), '_blank', 'noopener') },
+    { label: 'Export as JSON', run: () => globalThis.open(app.backend.exportUrl(session.id, 'json'), '_blank', 'noopener') },
+    'line' as const,
+    status === 'archived'
+      ? { label: 'Put back', testid: 'unarchive', run: () => void app.setStatus(session, 'active') }
+      : { label: 'Archive', testid: 'archive', disabled: status !== 'active', run: () => void app.setStatus(session, 'archived') },
+    status === 'trashed'
+      ? { label: 'Restore from the trash', testid: 'untrash', run: () => void app.setStatus(session, 'active') }
+      : { label: 'Move to the trash', testid: 'trash', danger: true, disabled: status === 'quarantined', run: () => void app.setStatus(session, 'trashed') },
+  ];
+}

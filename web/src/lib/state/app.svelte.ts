@@ -1,0 +1,430 @@
+import { getContext, setContext } from 'svelte';
+import { BackendError, Unreachable, type Backend, type Connection, type Feed } from '../backend/backend';
+import type { Agent, Change, Config, ContentBlock, ContinueHow, Draft, Finding, Health, SavingStatus, ScrollPosition, Session, WindowState } from '../backend/types';
+import { DraftKeeper } from '../composer/draft.svelte';
+import { Conversation } from '../conversation/conversation.svelte';
+import { SessionList } from '../sidebar/sessions.svelte';
+import { uuidv7 } from '../text/ids';
+import { Toasts } from './toasts.svelte';
+
+export type Page = 'archived' | 'trashed' | 'empty' | 'findings' | 'settings' | 'windows' | 'quarantined' | 'all';
+export type Panel = 'outline' | 'files' | 'details';
+export type Overlay = 'palette' | 'keys' | 'windows' | null;
+
+const PAGES = new Set<string>(['archived', 'trashed', 'empty', 'findings', 'settings', 'windows', 'quarantined', 'all']);
+
+/** What this window is doing: its session, its draft, the list, and how things stand with the server. */
+export class App {
+  readonly backend: Backend;
+  readonly windowId: string;
+  readonly tab = uuidv7();
+  readonly toasts = new Toasts();
+  readonly list: SessionList;
+
+  phase = $state<'loading' | 'ready' | 'failed' | 'unknown-window'>('loading');
+  failure = $state.raw<unknown>(null);
+  window = $state.raw<WindowState | null>(null);
+  conversation = $state.raw<Conversation | null>(null);
+  draft = $state.raw<DraftKeeper | null>(null);
+  connection = $state<Connection>('connecting');
+  saving = $state.raw<SavingStatus>({ saving: true });
+  health = $state.raw<Health | null>(null);
+  config = $state.raw<Config>({ default_agent: 'scratch', default_cwd: '', theme: 'system', remote_images: false });
+  agents = $state.raw<Agent[]>([]);
+  windows = $state.raw<WindowState[]>([]);
+  findings = $state.raw<Finding[]>([]);
+  taken = $state(false);
+  page = $state<Page | null>(null);
+  overlay = $state<Overlay>(null);
+  panel = $state<Panel | null>(null);
+  sidebar = $state(true);
+  finding = $state(false);
+  renaming = $state(false);
+  sending = $state(false);
+  /** Asked of the conversation's view: bring this entry into sight. */
+  wanted = $state.raw<{ seq: number; n: number } | null>(null);
+  /** A session that another window shows was asked for. */
+  elsewhere = $state.raw<{ session: Session; window: WindowState } | null>(null);
+  /** An address that the reader clicked: shown before anything is opened. */
+  link = $state<string | null>(null);
+  now = $state(Date.now());
+
+  session = $derived<Session | null>(this.conversation?.session ?? null);
+  offline = $derived(this.connection === 'reconnecting');
+
+  #feed: Feed | null = null;
+  #pending: { turnId: string; content: string; sessionId: string } | null = null;
+  #healthTimer: ReturnType<typeof setTimeout> | undefined;
+  #asked = 0;
+
+  constructor(backend: Backend, windowId: string) {
+    this.backend = backend;
+    this.windowId = windowId;
+    this.list = new SessionList(backend);
+    setInterval(() => (this.now = Date.now()), 20_000);
+  }
+
+  async start(): Promise<void> {
+    try {
+      const window = await this.backend.window(this.windowId);
+      this.#feed = this.backend.subscribe(
+        { change: (c) => this.#change(c), connection: (c) => this.#connected(c), reset: () => void this.#readAll() },
+        window.cursor,
+      );
+      this.#feed.attach(this.windowId, this.tab);
+      this.#show(window);
+      this.phase = 'ready';
+      await Promise.all([this.list.load(), this.#readAround()]);
+    } catch (failure) {
+      this.failure = failure;
+      this.phase = failure instanceof BackendError && failure.code === 'not_found' ? 'unknown-window' : 'failed';
+      if (failure instanceof Unreachable) setTimeout(() => void this.start(), 1500);
+    }
+  }
+
+  async #readAround(): Promise<void> {
+    const quiet = <T>(asked: Promise<T>, take: (got: T) => void) => asked.then(take, () => undefined);
+    await Promise.all([
+      quiet(this.backend.config(), (c) => (this.config = c)),
+      quiet(this.backend.agents(), (a) => (this.agents = a)),
+      quiet(this.backend.health(), (h) => (this.health = h)),
+      quiet(this.backend.windows(), (w) => (this.windows = w)),
+      quiet(this.backend.findings(), (f) => (this.findings = f)),
+    ]);
+  }
+
+  /** After a reset nothing read before is trusted. */
+  async #readAll(): Promise<void> {
+    try {
+      const window = await this.backend.window(this.windowId);
+      if (window.session_id === this.conversation?.id) {
+        this.window = window;
+        void this.conversation?.load();
+        if (window.draft) this.draft?.changed(window.draft);
+      } else this.#show(window);
+    } catch (failure) {
+      this.complain(failure, 'This window could not be read again.');
+    }
+    await Promise.all([this.list.load(), this.#readAround()]);
+  }
+
+  #connected(state: Connection) {
+    const back = state === 'live' && this.connection === 'reconnecting';
+    this.connection = state;
+    if (back) void this.#readAround();
+  }
+
+  #show(window: WindowState) {
+    this.window = window;
+    const id = window.session_id;
+    if (id === null) {
+      this.conversation = null;
+      this.draft = null;
+      return;
+    }
+    if (this.conversation?.id !== id) {
+      this.draft?.close();
+      this.conversation = new Conversation(this.backend, id);
+      this.draft = new DraftKeeper(this.backend, localStorage, this.windowId, id, window.draft?.session_id === id ? window.draft : null);
+      void this.conversation.load();
+    }
+  }
+
+  #change(change: Change) {
+    this.conversation?.apply(change);
+    switch (change.type) {
+      case 'session':
+        this.list.apply(change);
+        this.#healthLater();
+        break;
+      case 'window': {
+        const window = change.data as WindowState;
+        this.windows = this.windows.some((w) => w.id === window.id) ? this.windows.map((w) => (w.id === window.id ? window : w)) : [...this.windows, window];
+        if (window.id === this.windowId && window.session_id !== this.window?.session_id) void this.#follow();
+        break;
+      }
+      case 'draft':
+        if (change.window_id === this.windowId && (change.data as Draft).session_id === this.draft?.sessionId) this.draft.changed(change.data as Draft);
+        break;
+      case 'entry':
+        this.#promptLanded(change);
+        break;
+      case 'status':
+        this.saving = change.data as SavingStatus;
+        break;
+      case 'finding':
+        this.backend.findings().then((f) => (this.findings = f), () => undefined);
+        this.#healthLater();
+        break;
+      case 'agents':
+        this.backend.agents().then((a) => (this.agents = a), () => undefined);
+        break;
+      case 'config':
+        this.backend.config().then((c) => (this.config = c), () => undefined);
+        break;
+      case 'attached':
+        this.taken = false;
+        break;
+      case 'taken':
+        this.taken = true;
+        break;
+    }
+  }
+
+  async #follow(): Promise<void> {
+    const window = await this.backend.window(this.windowId);
+    this.#show(window);
+  }
+
+  #healthLater() {
+    clearTimeout(this.#healthTimer);
+    this.#healthTimer = setTimeout(() => this.backend.health().then((h) => (this.health = h), () => undefined), 1500);
+  }
+
+  takeBack() {
+    this.taken = false;
+    this.#feed?.attach(this.windowId, this.tab);
+    void this.#readAll();
+  }
+
+  retryNow() {
+    this.#feed?.retryNow();
+  }
+
+  /** Something went wrong: what happened, what is safe, what to do. */
+  complain(failure: unknown, what: string) {
+    if (failure instanceof BackendError) {
+      const { title, detail, safe, todo } = failure.problem;
+      this.toasts.show(detail ?? title, { tone: 'error', detail: [safe, todo].filter(Boolean).join(' ') || what });
+    } else if (failure instanceof Unreachable) {
+      this.toasts.show(what, { tone: 'error', detail: 'Gander cannot be reached. What was saved is safe; try again when it is back.' });
+    } else {
+      this.toasts.show(what, { tone: 'error', detail: failure instanceof Error ? failure.message : undefined });
+    }
+  }
+
+  async #try<T>(what: string, run: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await run();
+    } catch (failure) {
+      this.complain(failure, what);
+      return undefined;
+    }
+  }
+
+  go(page: Page | null) {
+    const hash = page ? `#/${page}` : '';
+    if (location.hash !== hash) history.pushState(null, '', hash || location.pathname + location.search);
+    this.page = page;
+  }
+
+  readAddress() {
+    const name = location.hash.replace(/^#\//, '');
+    this.page = PAGES.has(name) ? (name as Page) : null;
+  }
+
+  /** Shows a session here. One that another open window shows is asked about first. */
+  async open(session: Session, how: 'ask' | 'here' = 'ask', seq?: number): Promise<void> {
+    const other = this.windows.find((w) => w.id !== this.windowId && w.open && w.attached && w.session_id === session.id);
+    if (how === 'ask' && other && this.conversation?.id !== session.id) {
+      this.elsewhere = { session, window: other };
+      return;
+    }
+    this.elsewhere = null;
+    const asked = ++this.#asked;
+    if (this.conversation?.id !== session.id) {
+      await this.draft?.flush();
+      const shown = await this.#try('That session could not be opened. This window still shows what it showed.', () =>
+        this.backend.showSession(this.windowId, session.id),
+      );
+      if (!shown || asked !== this.#asked) return;
+      this.#show(shown.window);
+    }
+    this.go(null);
+    this.finding = false;
+    if (seq !== undefined) this.want(seq);
+    if (session.unseen) this.backend.patchSession(session.id, { seen: true }).catch(() => undefined);
+  }
+
+  want(seq: number) {
+    this.wanted = { seq, n: (this.wanted?.n ?? 0) + 1 };
+  }
+
+  rememberScroll(scroll: ScrollPosition) {
+    if (this.window) this.window = { ...this.window, scroll };
+    this.backend.patchWindow(this.windowId, { scroll }).catch(() => undefined);
+  }
+
+  async focusElsewhere(): Promise<void> {
+    const other = this.elsewhere;
+    this.elsewhere = null;
+    if (!other) return;
+    await this.#try('That window could not be brought forward.', () => this.backend.focusWindow(other.window.id));
+    globalThis.open(`/w/${other.window.id}`, `gander-${other.window.id}`);
+  }
+
+  async newChat(options: { agent?: string; cwd?: string } = {}): Promise<void> {
+    await this.draft?.flush();
+    const session = await this.#try('A new chat could not be made.', () => this.backend.newChat(this.windowId, options));
+    if (!session) return;
+    const window = await this.#try('This window could not be read again.', () => this.backend.window(this.windowId));
+    if (window) this.#show(window);
+    this.go(null);
+    document.querySelector<HTMLTextAreaElement>('[data-testid=composer-text]')?.focus();
+  }
+
+  async configureChat(change: { agent?: string; cwd?: string }): Promise<void> {
+    const session = this.session;
+    if (!session) return;
+    await this.#try('That could not be changed.', async () => {
+      const changed = await this.backend.patchSession(session.id, change);
+      if (this.conversation?.id === changed.id) this.conversation.session = changed;
+    });
+  }
+
+  async newWindow(sessionId?: string): Promise<void> {
+    // Opened in the click itself, or the browser takes it for a pop-up.
+    const tab = globalThis.open('about:blank', '_blank');
+    const window = await this.#try('A new window could not be opened.', () => this.backend.openWindow(sessionId ? { session_id: sessionId } : {}));
+    if (!window) tab?.close();
+    else if (tab) tab.location.href = `/w/${window.id}`;
+    else location.href = `/w/${window.id}`;
+  }
+
+  async reopenWindow(id?: string): Promise<void> {
+    const closed = id ?? this.windows.filter((w) => !w.open).pop()?.id;
+    if (!closed) {
+      this.toasts.show('No window was closed.');
+      return;
+    }
+    const tab = globalThis.open('about:blank', '_blank');
+    const window = await this.#try('That window could not be opened again.', () => this.backend.reopenWindow(closed));
+    if (!window) tab?.close();
+    else if (tab) tab.location.href = `/w/${window.id}`;
+    this.backend.windows().then((w) => (this.windows = w), () => undefined);
+  }
+
+  goToWindow(id: string) {
+    globalThis.open(`/w/${id}`, `gander-${id}`);
+  }
+
+  async rename(session: Session, name: string): Promise<void> {
+    const wanted = name.trim();
+    if (wanted === '' || wanted === session.name) return;
+    const renamed = await this.#try('The name was not changed.', () => this.backend.patchSession(session.id, { name: wanted }));
+    if (renamed && this.conversation?.id === renamed.id) this.conversation.session = renamed;
+  }
+
+  async setStatus(session: Session, status: 'active' | 'archived' | 'trashed'): Promise<void> {
+    const before = session.status;
+    const done = await this.#try('Nothing was changed.', () => this.backend.patchSession(session.id, { status }));
+    if (!done) return;
+    this.list.apply({ type: 'session', session_id: session.id, data: done });
+    if (this.conversation?.id === done.id) this.conversation.session = done;
+    const said = { active: 'Put back', archived: 'Archived', trashed: 'Moved to the trash' }[status];
+    const undo = before === 'quarantined' || before === status ? undefined : { label: 'Undo', run: () => void this.setStatus({ ...session, status }, before) };
+    this.toasts.show(`${said}: ${session.name || 'Untitled'}`, { action: status === 'active' ? undefined : undo });
+  }
+
+  async pin(session: Session, pinned: boolean): Promise<void> {
+    const done = await this.#try('Nothing was changed.', () => this.backend.patchSession(session.id, { pinned }));
+    if (done) this.list.apply({ type: 'session', session_id: session.id, data: done });
+  }
+
+  async fork(seq: number): Promise<void> {
+    const session = this.session;
+    if (!session) return;
+    const fork = await this.#try('The fork was not made.', () => this.backend.fork(session.id, seq));
+    if (!fork) return;
+    await this.open(fork, 'here');
+    this.toasts.show('Forked. The original is untouched.', { action: { label: 'Back to the original', run: () => void this.open(session, 'here') } });
+  }
+
+  /** Sends the draft. The text stays in the composer until the server has it; the same turn id is used for every retry. */
+  async send(): Promise<void> {
+    const { draft, conversation, session } = this;
+    if (!draft || !conversation || !session || draft.empty || this.sending || !this.saving.saving || draft.conflict) return;
+    this.sending = true;
+    try {
+      if (!(await draft.flush())) {
+        if (!draft.conflict) this.toasts.show('Not sent: the draft is not saved yet.', { tone: 'error', detail: 'Your text stays here and is kept in this browser. Try again in a moment.' });
+        return;
+      }
+      const text = draft.text;
+      const content: ContentBlock[] = [];
+      if (text.trim() !== '') content.push({ type: 'text', text });
+      for (const a of draft.attachments) content.push({ type: 'blob', hash: a.hash, name: a.name, mime: a.mime, bytes: a.bytes });
+      const key = JSON.stringify(content);
+      const again = this.#pending?.sessionId === session.id && this.#pending.content === key;
+      const turnId = again && this.#pending ? this.#pending.turnId : uuidv7();
+      this.#pending = { turnId, content: key, sessionId: session.id };
+      const rev = draft.rev;
+      await this.backend.send(session.id, { turn_id: turnId, window_id: this.windowId, draft_rev: rev, expected_head: conversation.head, content, when_busy: 'queue' });
+      this.#pending = null;
+      draft.sent(rev, text);
+    } catch (failure) {
+      if (failure instanceof BackendError && failure.code === 'head_moved') {
+        this.#pending = null;
+        await conversation.load();
+        this.toasts.show('Not sent: this conversation went on in another window.', { tone: 'error', detail: 'Read what is new, then send again. Your text is still here.' });
+      } else this.complain(failure, 'Not sent. Your text is still here.');
+    } finally {
+      this.sending = false;
+    }
+  }
+
+  /** An answer that got lost on the way: the prompt is in the journal all the same. */
+  #promptLanded(change: Change) {
+    const entry = change.data as { kind: string; body: string | null };
+    const pending = this.#pending;
+    if (entry.kind !== 'prompt' || !pending || change.session_id !== pending.sessionId || !entry.body?.includes(pending.turnId) || this.sending) return;
+    this.#pending = null;
+    if (this.draft?.sessionId === pending.sessionId) this.draft.sent(this.draft.rev, this.draft.text);
+  }
+
+  async stop(): Promise<void> {
+    const session = this.session;
+    if (session?.turn) await this.#try('The turn was not stopped.', () => this.backend.cancel(session.id, session.turn?.id ?? ''));
+  }
+
+  async continueTurn(turn: string, how: ContinueHow): Promise<void> {
+    const session = this.session;
+    if (session) await this.#try('The turn was not continued.', () => this.backend.continueTurn(session.id, turn, how, uuidv7()));
+  }
+
+  async answer(permission: string, option: string): Promise<void> {
+    const session = this.session;
+    if (session) await this.#try('The answer was not saved, so the agent did not get it.', () => this.backend.answerPermission(session.id, permission, option));
+  }
+
+  async editQueued(turn: string, patch: { content?: ContentBlock[]; position?: number }): Promise<void> {
+    const session = this.session;
+    if (session) await this.#try('The queue was not changed.', () => this.backend.patchQueue(session.id, turn, patch));
+  }
+
+  async deleteQueued(turn: string): Promise<void> {
+    const session = this.session;
+    if (session) await this.#try('The prompt is still queued.', () => this.backend.deleteQueue(session.id, turn));
+  }
+
+  async resumeQueue(): Promise<void> {
+    const session = this.session;
+    if (session) await this.#try('The queue is still held.', () => this.backend.resumeQueue(session.id));
+  }
+
+  async configure(patch: Partial<Config>): Promise<void> {
+    const config = await this.#try('The setting was not saved.', () => this.backend.patchConfig(patch));
+    if (config) this.config = config;
+  }
+
+  async attachFile(file: File): Promise<void> {
+    const draft = this.draft;
+    if (!draft) return;
+    const stored = await this.#try(`${file.name} was not attached.`, () => this.backend.putBlob(file, file.name || 'pasted image.png'));
+    if (stored) draft.attach(stored);
+  }
+}
+
+const KEY = Symbol('app');
+export const provideApp = (app: App) => setContext(KEY, app);
+export const useApp = () => getContext<App>(KEY);

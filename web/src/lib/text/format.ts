@@ -1,0 +1,43 @@
+/** Numbers, times and paths as people read them. */
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hour12: false });
+const weekday = new Intl.DateTimeFormat(undefined, { weekday: 'short' });
+const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+const number = new Intl.NumberFormat('en-US');
+
+export const clockTime = (at: string | null | undefined) => (at ? clock.format(new Date(at)) : '');
+export const fullTime = (at: string | null | undefined) => (at ? full.format(new Date(at)) : '');
+export const count = (n: number) => number.format(n);
+
+export function counted(n: number, one: string, many = `${one}s`): string {
+  return `${count(n)} ${n === 1 ? one : many}`;
+}
+
+/** Short enough for a list: "now", "4 min", "09:41", "Tue", "3 Nov". */
+export function relative(at: string | null | undefined, now = Date.now()): string {
+  if (!at) return '';
+  const then = new Date(at);
+  const seconds = (now - then.getTime()) / 1000;
+  if (seconds < 60) return 'now';
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 20 * 3600) return clock.format(then);
+  if (seconds < 6 * 86400) return weekday.format(then);
+  return day.format(then);
+}
+
+export function bytes(n: number): string {
+  if (n < 1000) return `${n} B`;
+  if (n < 1_000_000) return `${(n / 1000).toFixed(n < 10_000 ? 1 : 0)} KB`;
+  return `${(n / 1_000_000).toFixed(n < 10_000_000 ? 1 : 0)} MB`;
+}
+
+export const baseName = (path: string) => path.replace(/\/+$/, '').split('/').pop() || path;
+
+/** The path below `folder`, or the path itself when it lies elsewhere. */
+export function within(path: string, folder: string): string {
+  const root = folder.endsWith('/') ? folder : `${folder}/`;
+  return path.startsWith(root) ? path.slice(root.length) : path;
+}
+
+export const shortHash = (hash: string | undefined) => (hash ? hash.slice(0, 7) : '');

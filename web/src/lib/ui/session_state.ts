@@ -1,0 +1,18 @@
+import type { Session } from '../backend/types';
+
+export interface ShownState {
+  tone: 'running' | 'waits' | 'unseen' | 'interrupted' | 'damaged';
+  label: string;
+}
+
+/** The one thing about a session that a person should notice first. */
+export function stateOf(session: Session): ShownState | null {
+  if (session.status === 'quarantined') return { tone: 'damaged', label: 'Damaged: quarantined' };
+  if (session.turn && session.turn.permissions.length > 0) return { tone: 'waits', label: 'Waits for your answer' };
+  if (session.running) return { tone: 'running', label: 'Running' };
+  if (session.interrupted) return { tone: 'interrupted', label: 'Interrupted' };
+  if (session.unseen) return { tone: 'unseen', label: 'New since you last looked' };
+  return null;
+}
+
+export const nameOf = (session: Pick<Session, 'name' | 'empty'>) => session.name || (session.empty ? 'New chat' : 'Untitled');
