@@ -1,1 +1,65 @@
-//! Being built.
+//! The durable store of sessions, windows, drafts, queue and turns: one SQLite database, one writer, entries that
+//! are never changed. It refuses to know agents, ACP, HTTP and what an update means: it keeps raw updates as they
+//! came, and is told what a turn did.
+//!
+//! Read [`Journal`] first, then [`Tx::append`], then [`Reader::entries`]. The tables are in `schema.sql` and
+//! docs/FORMAT.md; what the entries' hashes cover is in `gander_model::entry`.
+#![deny(missing_docs)]
+
+mod append;
+mod blobs;
+mod changes;
+mod checkpoint;
+mod connect;
+mod drafts;
+mod entries;
+mod error;
+mod findings;
+mod heal;
+mod items;
+mod journal;
+mod links;
+mod listing;
+mod lock;
+mod migrate;
+mod names;
+mod options;
+mod permissions;
+mod project;
+mod queue;
+mod read;
+mod recover;
+mod session_list;
+mod sessions;
+mod settings;
+mod tail;
+mod turns;
+mod tx;
+mod verified;
+mod view;
+mod windows;
+mod writer;
+
+pub use blobs::ContentInfo;
+pub use changes::{Change, Changes, Cursor, CursorError, Part, What};
+pub use entries::{Bounds, PAGE_MAX as ENTRY_PAGE_MAX};
+pub use error::{Fault, OpenError, ReadError, StoreError, WriteError};
+pub use findings::NewFinding;
+pub use items::ItemPart;
+pub use journal::Journal;
+pub use links::NewLink;
+pub use options::{Clock, Faults, NoFaults, Options, Random, SystemClock, SystemRandom};
+pub use queue::QUEUE_MAX;
+pub use read::Reader;
+pub use recover::Recovered;
+pub use session_list::{After, Counts, Filter, PAGE_MAX as SESSION_PAGE_MAX, SessionPage};
+pub use sessions::NewSession;
+pub use settings::Announcement;
+pub use turns::{Continues, Send, Sent, TurnEnd, WhenBusy};
+pub use tx::Tx;
+pub use view::{
+    AgentProcess, Bucket, Draft, EntryPage, EntryView, Finding, Grant, Link, OpenItem, PermissionView, Queue,
+    QueueItem, SessionView, TurnPhase, TurnRecord, TurnView, WindowView,
+};
+pub use windows::WindowPatch;
+pub use writer::Saving;

@@ -1,0 +1,138 @@
+//! Appending an entry: the one way in which a session grows. Header, body, witnessed head, projection and change are
+//! written together, or not at all.
+
+use gander_model::entry::{EntryHeader, StoredBody, body_hash};
+use gander_model::{
+    Body, Data, DataRef, Hash, Head, Kind, Salt, Seq, SessionId, SessionState, body::INLINE_DATA_MAX_BYTES,
+};
+use rusqlite::{OptionalExtension, params};
+use serde::Deserialize;
+
+use crate::connect::int;
+use crate::entries;
+use crate::error::WriteError;
+use crate::project;
+use crate::tx::{Result, Tx};
+
+#[derive(Deserialize)]
+struct Prompt {
+    content: Vec<Block>,
+}
+
+#[derive(Deserialize)]
+struct Block {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    hash: Option<Hash>,
+}
+
+impl Tx<'_> {
+    /// Appends an entry to a session. Large data is put beside the entries first.
+    pub fn append(&mut self, session: SessionId, kind: Kind, body: Body) -> Result<Head> {
+        self.check_writable(session)?;
+        let head = entries::head(self.conn, session)?.ok_or_else(|| WriteError::not_found("session", session))?;
+        let state = project::load(self.conn, session)?.filter(|state| state.head == head);
+        let state = match state {
+            Some(state) => state,
+            // The row is behind or beside the witnessed head: only the entries can tell.
+            None => project::fold(self.conn, session)?.ok_or_else(|| WriteError::not_found("session", session))?,
+        };
+        if state.head != head {
+            let damage = gander_model::chain::Damage::Head { witnessed: head };
+            return Err(WriteError::Damaged { session, damage });
+        }
+        self.append_to(state, kind, body)
+    }
+
+    /// Appends to a session whose state was just folded up to its head (or, for a new one, is empty).
+    pub(crate) fn append_to(&mut self, mut state: SessionState, kind: Kind, mut body: Body) -> Result<Head> {
+        let session = state.session_id;
+        let mut uses = Vec::new();
+        if let Data::Inline(data) = &body.data
+            && data.get().len() > INLINE_DATA_MAX_BYTES
+            && !kind.is_never_erased()
+        {
+            let hash = self.put_content(data.get().as_bytes(), "application/json")?;
+            uses.push(hash);
+            body.data = Data::Ref(DataRef { hash, bytes: data.get().len() as u64 });
+        }
+        if kind == Kind::PROMPT
+            && let Some(prompt) = body.data_as::<Prompt>()
+        {
+            uses.extend(prompt.content.iter().filter(|block| block.kind == "blob").filter_map(|block| block.hash));
+        }
+        let mut salt = [0; 32];
+        self.random.fill(&mut salt);
+        let stored = StoredBody { salt: Salt(salt), bytes: body.to_bytes() };
+        let of_body = body_hash(&stored.salt, &stored.bytes);
+        let seq = state.head.seq.next();
+        let header = EntryHeader::new(session, seq, self.now_ms, kind, &state.head.hash, of_body);
+        let first_own = state.created_at_ms == 0;
+        state.apply(&header, Some(&body), stored.bytes.len() as u64);
+        let position = self.insert(&header, &stored, first_own)?;
+        for hash in uses {
+            self.conn
+                .prepare_cached("INSERT OR IGNORE INTO content_uses (content_hash, position) VALUES (?1, ?2)")?
+                .execute(params![hash.0, position])?;
+        }
+        project::store(self.conn, &state)?;
+        self.change("entry", Some(session), None, Some(seq.0))?;
+        self.touch_session(session);
+        Ok(header.head())
+    }
+
+    fn insert(&mut self, header: &EntryHeader, body: &StoredBody, first_own: bool) -> Result<i64> {
+        let session = header.session_id;
+        self.conn
+            .prepare_cached(
+                "INSERT INTO entries (session_id, seq, at_ms, kind, body_hash, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                session.as_bytes(),
+                int(header.seq.0),
+                header.at_ms,
+                header.kind.as_str(),
+                header.body_hash.0,
+                header.hash.0
+            ])?;
+        let position = self.conn.last_insert_rowid();
+        self.conn.prepare_cached("INSERT INTO bodies (position, salt, body) VALUES (?1, ?2, ?3)")?.execute(params![
+            position,
+            body.salt.0,
+            body.bytes
+        ])?;
+        let sql = if first_own {
+            "INSERT INTO heads (session_id, seq, hash, position) VALUES (?1, ?2, ?3, ?4)"
+        } else {
+            "UPDATE heads SET seq = ?2, hash = ?3, position = ?4 WHERE session_id = ?1"
+        };
+        self.conn.prepare_cached(sql)?.execute(params![
+            session.as_bytes(),
+            int(header.seq.0),
+            header.hash.0,
+            position
+        ])?;
+        Ok(position)
+    }
+
+    /// A quarantined session keeps its entries as they are.
+    pub(crate) fn check_writable(&self, session: SessionId) -> Result<()> {
+        let detail: Option<String> = self
+            .conn
+            .prepare_cached("SELECT detail FROM quarantine WHERE session_id = ?1")?
+            .query_row([session.as_bytes()], |row| row.get(0))
+            .optional()?;
+        detail.map_or(Ok(()), |detail| Err(WriteError::Quarantined { session, detail }))
+    }
+
+    /// The session's state, or that there is no such session.
+    pub(crate) fn state(&self, session: SessionId) -> Result<SessionState> {
+        project::load(self.conn, session)?.ok_or_else(|| WriteError::not_found("session", session))
+    }
+
+    /// Whether a head is an entry of the session's chain, inherited part included.
+    pub(crate) fn in_chain(&self, session: SessionId, head: Head) -> Result<bool> {
+        Ok(head.seq != Seq(0) && entries::hash_of(self.conn, session, head.seq)? == Some(head.hash))
+    }
+}

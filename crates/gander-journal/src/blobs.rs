@@ -1,0 +1,97 @@
+//! Large content: the data of entries that is too long for a body, and attachments. Each content once, in chunks of
+//! at most 1 MiB, every chunk with its own hash, so that a part can be checked without reading the whole.
+
+use gander_model::{Hash, content_hash};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::connect::{hash_at, int, u64_at};
+use crate::error::ReadError;
+use crate::tx::{Result, Tx};
+
+/// Bytes in a chunk, at most.
+pub const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// What is known of a content without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentInfo {
+    /// Its name.
+    pub hash: Hash,
+    /// Its length.
+    pub bytes: u64,
+    /// Its media type, as it was given.
+    pub mime: String,
+}
+
+/// What is known of a content; `None` when it is not here.
+pub fn info(conn: &Connection, hash: Hash) -> rusqlite::Result<Option<ContentInfo>> {
+    conn.prepare_cached("SELECT bytes, mime FROM contents WHERE hash = ?1")?
+        .query_row([hash.0], |row| Ok(ContentInfo { hash, bytes: u64_at(row, 0)?, mime: row.get(1)? }))
+        .optional()
+}
+
+/// Reads a content chunk by chunk; each is checked before it is given out.
+pub fn read(
+    conn: &Connection,
+    hash: Hash,
+    mut each: impl FnMut(&[u8]) -> std::result::Result<(), ReadError>,
+) -> std::result::Result<ContentInfo, ReadError> {
+    let info = info(conn, hash)?.ok_or_else(|| ReadError::not_found("content", hash))?;
+    let damaged = || ReadError::ContentDamaged { hash };
+    let mut query = conn.prepare_cached(
+        "SELECT n, hash, data FROM content_chunks
+         WHERE content_id = (SELECT content_id FROM contents WHERE hash = ?1) ORDER BY n",
+    )?;
+    let mut rows = query.query([hash.0])?;
+    let (mut n, mut bytes) = (0, 0);
+    while let Some(row) = rows.next()? {
+        let data = row.get_ref(2)?.as_blob().map_err(|_| damaged())?;
+        if u64_at(row, 0)? != n || content_hash(data) != hash_at(row, 1)? {
+            return Err(damaged());
+        }
+        n += 1;
+        bytes += data.len() as u64;
+        each(data)?;
+    }
+    if bytes == info.bytes { Ok(info) } else { Err(damaged()) }
+}
+
+impl Tx<'_> {
+    /// Keeps a content; once, however often it is put. Unreferenced ones are dropped after a day.
+    pub fn put_blob(&mut self, bytes: &[u8], mime: &str) -> Result<ContentInfo> {
+        let hash = self.put_content(bytes, mime)?;
+        let known = info(self.conn, hash)?;
+        Ok(known.unwrap_or(ContentInfo { hash, bytes: bytes.len() as u64, mime: mime.to_owned() }))
+    }
+
+    pub(crate) fn put_content(&mut self, bytes: &[u8], mime: &str) -> Result<Hash> {
+        let hash = content_hash(bytes);
+        let known = self
+            .conn
+            .prepare_cached("UPDATE contents SET at_ms = ?2 WHERE hash = ?1")?
+            .execute(params![hash.0, self.now_ms])?;
+        if known > 0 {
+            return Ok(hash);
+        }
+        self.conn
+            .prepare_cached("INSERT INTO contents (hash, bytes, mime, at_ms) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![hash.0, int(bytes.len() as u64), mime, self.now_ms])?;
+        let id = self.conn.last_insert_rowid();
+        for (n, chunk) in bytes.chunks(CHUNK_BYTES).enumerate() {
+            self.conn
+                .prepare_cached("INSERT INTO content_chunks (content_id, n, hash, data) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![id, n as i64, content_hash(chunk).0, chunk])?;
+        }
+        Ok(hash)
+    }
+
+    /// Drops a content that nothing names any more.
+    pub(crate) fn drop_content(&mut self, hash: Hash) -> Result<()> {
+        self.conn
+            .prepare_cached(
+                "DELETE FROM content_chunks WHERE content_id = (SELECT content_id FROM contents WHERE hash = ?1)",
+            )?
+            .execute([hash.0])?;
+        self.conn.prepare_cached("DELETE FROM contents WHERE hash = ?1")?.execute([hash.0])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! Opening connections: the engine's version, the pragmas that make a commit durable, and how rows hold our types.
+
+use std::path::Path;
+use std::time::Duration;
+
+use gander_model::{Hash, SessionId};
+use rusqlite::{Connection, OpenFlags, Row};
+
+use crate::error::OpenError;
+
+/// The oldest SQLite that does not lose commits in WAL mode: 3.51.3.
+const SQLITE_WANTED: i32 = 3_051_003;
+
+const _: () = assert!(rusqlite::ffi::SQLITE_VERSION_NUMBER >= SQLITE_WANTED, "SQLite 3.51.3 or newer is needed");
+
+/// The engine that is really linked, which need not be the one that was compiled against.
+pub fn check_engine() -> Result<(), OpenError> {
+    let found = rusqlite::version_number();
+    if found < SQLITE_WANTED { Err(OpenError::OldEngine { found, wanted: SQLITE_WANTED }) } else { Ok(()) }
+}
+
+/// The connection that writes. Checkpoints are run beside it ([`crate::checkpoint`]), never inside a commit.
+pub fn writer(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.set_prepared_statement_cache_capacity(128);
+    conn.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA fullfsync = ON;
+         PRAGMA checkpoint_fullfsync = ON;
+         PRAGMA foreign_keys = ON;
+         PRAGMA recursive_triggers = ON;
+         PRAGMA secure_delete = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA wal_autocheckpoint = 0;
+         PRAGMA journal_size_limit = 8388608;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -8192;",
+    )?;
+    let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    debug_assert_eq!(mode, "wal");
+    Ok(conn)
+}
+
+/// A connection that reads and cannot write.
+pub fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.set_prepared_statement_cache_capacity(64);
+    conn.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -4096;")?;
+    Ok(conn)
+}
+
+/// A session id in a column.
+pub fn session_at(row: &Row<'_>, column: usize) -> rusqlite::Result<SessionId> {
+    row.get(column).map(SessionId::from_bytes)
+}
+
+/// A hash in a column.
+pub fn hash_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Hash> {
+    row.get(column).map(Hash)
+}
+
+/// An unsigned number in a column (stored ones are never negative).
+pub fn u64_at(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(i64::cast_unsigned)
+}
+
+/// Raw JSON in a column. What is stored was JSON when it was written; damage reads as null.
+pub fn json_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Box<serde_json::value::RawValue>> {
+    row.get::<_, String>(column).map(raw_json)
+}
+
+/// Text that was JSON when it was written.
+pub fn raw_json(text: String) -> Box<serde_json::value::RawValue> {
+    serde_json::value::RawValue::from_string(text).unwrap_or_else(|_| serde_json::value::RawValue::NULL.to_owned())
+}
+
+/// An unsigned number as a column value.
+pub fn int(n: u64) -> i64 {
+    n.cast_signed()
+}
+
+/// Keeps count of the pages in the write-ahead log, as each commit leaves it.
+pub fn count_wal_pages(
+    conn: &mut Connection,
+    pages: &std::sync::Arc<std::sync::atomic::AtomicU32>,
+) -> rusqlite::Result<()> {
+    let pages = pages.clone();
+    conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, count: std::ffi::c_int| {
+        pages.store(count.cast_unsigned(), std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }))
+}

@@ -1,0 +1,69 @@
+//! Not saving, and healing from it without a restart.
+//!
+//! After a failed write or sync the operating system may have dropped what it could not write, and a later sync may
+//! say that all is well. So nothing is repeated on the same files: every connection is closed, the write-ahead log is
+//! brought into the database (which writes and syncs those pages anew), the newest entries are verified against
+//! the witnessed heads, and a probe is written before anybody is told that the journal saves again.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::error::StoreError;
+use crate::writer::{Saving, Unsaved, Writer, reason};
+use crate::{connect, migrate, tail};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// Entries whose hashes are recomputed before the journal says that it saves again.
+const TAIL_ENTRIES: u64 = 512;
+/// The probe must find room for more than its own row, or the next ordinary write would fail again.
+const PROBE_BYTES: usize = 256 * 1024;
+
+/// Tries until the journal saves again. `Some` when it is to be closed instead.
+pub fn until_saving(writer: &mut Writer, mut text: String) -> Option<Option<oneshot::Sender<()>>> {
+    let since_ms = writer.options.clock.now_ms();
+    let mut pause = FIRST_PAUSE;
+    tracing::error!(reason = text, "the journal is not saving");
+    loop {
+        writer.saving.send_replace(Saving::No { since_ms, reason: text.clone() });
+        if let Some(closed) = writer.refuse_for(pause, &Unsaved::Fault(text.clone())) {
+            return Some(closed);
+        }
+        match try_once(writer) {
+            Ok(()) => {
+                tracing::info!("the journal saves again");
+                writer.saving.send_replace(Saving::Yes);
+                return None;
+            }
+            Err(again) => text = again,
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn try_once(writer: &mut Writer) -> Result<(), String> {
+    let words = |error: rusqlite::Error| reason(&StoreError::from(error));
+    writer.options.faults.before_reopen().map_err(|error| error.to_string())?;
+    writer.pool.clear();
+    writer.verified.forget();
+    let mut conn = connect::writer(&writer.path).map_err(words)?;
+    connect::count_wal_pages(&mut conn, &writer.wal_pages).map_err(words)?;
+    writer.conn = conn;
+    let epoch: Option<i64> = migrate::meta(&writer.conn, "epoch").map_err(words)?;
+    if epoch.map(i64::cast_unsigned) != Some(writer.epoch) {
+        return Err("another process took the journal over".to_owned());
+    }
+    writer.truncate_wal().map_err(words)?;
+    tail::verify(&writer.conn, TAIL_ENTRIES).map_err(|damage| damage.to_string())?;
+    probe(writer)
+}
+
+/// Writes, commits and takes back more than a page.
+fn probe(writer: &Writer) -> Result<(), String> {
+    let words = |error: rusqlite::Error| reason(&StoreError::from(error));
+    writer.options.faults.before_commit().map_err(|error| error.to_string())?;
+    migrate::set_meta(&writer.conn, "probe", vec![0_u8; PROBE_BYTES]).map_err(words)?;
+    writer.options.faults.after_commit().map_err(|error| error.to_string())?;
+    migrate::set_meta(&writer.conn, "probe", 0).map_err(words)
+}

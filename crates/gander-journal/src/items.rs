@@ -1,0 +1,228 @@
+//! Open items: what an agent streams, durable as it arrives and an entry when complete (G1).
+//!
+//! A part is one row of `changes`, which the change feed serves as it is; `open_items` holds one small row an item.
+//! So a part's commit dirties two or three pages however long the item is. Parts are chained backwards, and read
+//! only when a window opens the item or when it becomes an entry.
+
+use gander_model::updates::{self, Joiner};
+use gander_model::{Body, By, Data, Head, ItemId, Kind, SessionId, TurnId};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::value::RawValue;
+
+use crate::connect::{int, raw_json, u64_at};
+use crate::error::WriteError;
+use crate::tx::{Result, Tx};
+use crate::view::OpenItem;
+
+/// The row of an open item.
+#[derive(Clone, Debug)]
+pub struct ItemRow {
+    pub item: ItemId,
+    pub turn: Option<TurnId>,
+    pub ord: u32,
+    pub kind: Kind,
+    pub at_ms: i64,
+    pub first_revision: i64,
+    pub last_revision: i64,
+    pub size: u64,
+}
+
+const COLUMNS: &str = "item, turn_id, ord, kind, at_ms, first_revision, last_revision, size";
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<ItemRow> {
+    Ok(ItemRow {
+        item: ItemId::from_bytes(row.get(0)?),
+        turn: row.get::<_, Option<[u8; 16]>>(1)?.map(TurnId::from_bytes),
+        ord: row.get(2)?,
+        kind: Kind::new(row.get_ref(3)?.as_str().unwrap_or_default()),
+        at_ms: row.get(4)?,
+        first_revision: row.get(5)?,
+        last_revision: row.get(6)?,
+        size: u64_at(row, 7)?,
+    })
+}
+
+/// A session's open items, by first arrival.
+pub fn rows(conn: &Connection, session: SessionId) -> rusqlite::Result<Vec<ItemRow>> {
+    conn.prepare_cached(&format!("SELECT {COLUMNS} FROM open_items WHERE session_id = ?1 ORDER BY first_revision"))?
+        .query_map([session.as_bytes()], from_row)?
+        .collect()
+}
+
+/// One open item.
+pub fn row(conn: &Connection, session: SessionId, item: ItemId) -> rusqlite::Result<Option<ItemRow>> {
+    conn.prepare_cached(&format!("SELECT {COLUMNS} FROM open_items WHERE session_id = ?1 AND item = ?2"))?
+        .query_row(params![session.as_bytes(), item.as_bytes()], from_row)
+        .optional()
+}
+
+/// An open item's parts put together.
+fn data(conn: &Connection, row: &ItemRow) -> rusqlite::Result<Box<RawValue>> {
+    let mut query = conn.prepare_cached("SELECT previous, updates FROM changes WHERE revision = ?1")?;
+    let mut parts: Vec<String> = Vec::new();
+    let mut at = Some(row.last_revision);
+    while let Some(revision) = at {
+        let (previous, updates) =
+            query.query_row([revision], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, String>(1)?)))?;
+        parts.push(updates);
+        at = previous;
+    }
+    let mut joiner = Joiner::default();
+    for part in parts.iter().rev() {
+        for update in updates_in(part) {
+            joiner.push(update);
+        }
+    }
+    Ok(joiner.finish())
+}
+
+fn updates_in(part: &str) -> Vec<&RawValue> {
+    serde_json::from_str(part).unwrap_or_default()
+}
+
+/// A session's open items with all that has arrived.
+pub fn open_items(conn: &Connection, session: SessionId) -> rusqlite::Result<Vec<OpenItem>> {
+    rows(conn, session)?
+        .into_iter()
+        .map(|row| {
+            let mut all = data(conn, &row)?;
+            if row.kind == Kind::PERMISSION
+                && let Some(only) = updates_in(all.get()).first().map(|only| (*only).to_owned())
+            {
+                all = only;
+            }
+            Ok(OpenItem {
+                item: row.item,
+                ord: row.ord,
+                kind: row.kind,
+                turn: row.turn,
+                at_ms: row.at_ms,
+                data: all,
+                size: row.size,
+            })
+        })
+        .collect()
+}
+
+/// What arrived for an item.
+#[derive(Clone, Debug)]
+pub struct ItemPart<'a> {
+    /// The session.
+    pub session: SessionId,
+    /// The turn that it belongs to.
+    pub turn: Option<TurnId>,
+    /// The item; a new one begins with its first part.
+    pub item: ItemId,
+    /// What it is. Only a first part's counts.
+    pub kind: Kind,
+    /// Raw updates, in the order in which they came.
+    pub updates: &'a [&'a RawValue],
+}
+
+impl Tx<'_> {
+    /// Adds to an open item, or opens it. Gives its place in the turn.
+    pub fn item_append(&mut self, part: &ItemPart<'_>) -> Result<u32> {
+        let joined = updates::join(part.updates.iter().copied());
+        let current = row(self.conn, part.session, part.item)?;
+        if current.is_none() {
+            self.check_writable(part.session)?;
+            self.state(part.session)?;
+        }
+        let kind = current.as_ref().map_or(&part.kind, |row| &row.kind);
+        let grown = if kind.is_text() {
+            part.updates.iter().filter_map(|update| updates::text_of(update)).map(|text| text.len() as u64).sum()
+        } else {
+            part.updates.len() as u64
+        };
+        let start = current.as_ref().map_or(0, |row| row.size);
+        self.conn
+            .prepare_cached(
+                "INSERT INTO changes (type, session_id, item, start, previous, updates)
+                 VALUES ('open_item', ?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                part.session.as_bytes(),
+                part.item.as_bytes(),
+                int(start),
+                current.as_ref().map(|row| row.last_revision),
+                joined.get()
+            ])?;
+        let revision = self.conn.last_insert_rowid();
+        if let Some(row) = current {
+            self.conn
+                .prepare_cached(
+                    "UPDATE open_items SET last_revision = ?3, size = ?4 WHERE session_id = ?1 AND item = ?2",
+                )?
+                .execute(params![part.session.as_bytes(), part.item.as_bytes(), revision, int(start + grown)])?;
+            return Ok(row.ord);
+        }
+        let ord = self.next_ord(part.session, part.turn)?;
+        self.conn
+            .prepare_cached(
+                "INSERT INTO open_items (session_id, item, turn_id, ord, kind, at_ms, first_revision, last_revision, size)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8)",
+            )?
+            .execute(params![
+                part.session.as_bytes(),
+                part.item.as_bytes(),
+                part.turn.as_ref().map(TurnId::as_bytes),
+                ord,
+                part.kind.as_str(),
+                self.now_ms,
+                revision,
+                int(grown)
+            ])?;
+        Ok(ord)
+    }
+
+    /// A complete item becomes an entry.
+    pub fn item_close(&mut self, session: SessionId, item: ItemId) -> Result<Head> {
+        let row = row(self.conn, session, item)?.ok_or_else(|| WriteError::not_found("open item", item))?;
+        self.close_item(session, &row, false)
+    }
+
+    fn close_item(&mut self, session: SessionId, row: &ItemRow, interrupted: bool) -> Result<Head> {
+        let mut body = Body::new(By::Agent, Data::Inline(data(self.conn, row)?));
+        body.interrupted = interrupted;
+        self.replace_item(session, row, body)
+    }
+
+    /// Appends an open item's entry and forgets the item.
+    pub(crate) fn replace_item(&mut self, session: SessionId, row: &ItemRow, mut body: Body) -> Result<Head> {
+        body.turn = row.turn;
+        body.item = Some(row.item);
+        body.ord = Some(row.ord);
+        body.origin_at_ms = (row.at_ms != self.now_ms).then_some(row.at_ms);
+        self.conn
+            .prepare_cached("DELETE FROM open_items WHERE session_id = ?1 AND item = ?2")?
+            .execute(params![session.as_bytes(), row.item.as_bytes()])?;
+        self.append(session, row.kind.clone(), body)
+    }
+
+    /// Closes all open items of a turn (of every turn, if `None`), by first arrival.
+    pub(crate) fn close_items(&mut self, session: SessionId, turn: Option<TurnId>, interrupted: bool) -> Result<()> {
+        for row in rows(self.conn, session)? {
+            if turn.is_none() || row.turn == turn {
+                self.close_item(session, &row, interrupted)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends updates as an entry at once: what came after its turn had ended (`late`), or was found in the agent's
+    /// own session (`elsewhere`).
+    pub fn record_item(&mut self, part: &ItemPart<'_>, late: bool, elsewhere: bool) -> Result<Head> {
+        let data = if part.kind == Kind::PROMPT {
+            let text: String = part.updates.iter().filter_map(|update| updates::text_of(update)).collect();
+            raw_json(serde_json::json!({ "content": [{ "type": "text", "text": text }] }).to_string())
+        } else {
+            updates::join(part.updates.iter().copied())
+        };
+        let mut body = Body::new(By::Agent, Data::Inline(data));
+        body.turn = part.turn;
+        body.item = Some(part.item);
+        body.ord = Some(self.next_ord(part.session, part.turn)?);
+        (body.late, body.elsewhere) = (late, elsewhere);
+        self.append(part.session, part.kind.clone(), body)
+    }
+}

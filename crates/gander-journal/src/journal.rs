@@ -1,0 +1,247 @@
+//! The journal's handle: open, write, read, watch, recover, close.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use crate::error::{OpenError, ReadError, WriteError};
+use crate::lock::Lock;
+use crate::options::Options;
+use crate::read::{Pool, Reader};
+use crate::tx::Tx;
+use crate::verified::Verified;
+use crate::writer::{Closure, Message, Saving, Writer};
+use crate::{changes, checkpoint, connect, migrate};
+
+/// Closures that wait for the writer, at most.
+const QUEUE_MAX: usize = 1024;
+
+/// An open journal. Cheap to clone; the last clone to go closes it.
+#[derive(Clone)]
+pub struct Journal(Arc<Inner>);
+
+struct Inner {
+    dir: PathBuf,
+    epoch: u64,
+    unclean: bool,
+    queue: Option<SyncSender<Message>>,
+    room: Semaphore,
+    saving: watch::Receiver<Saving>,
+    revisions: watch::Receiver<u64>,
+    pool: Arc<Pool>,
+    verified: Arc<Verified>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Journal {
+    /// Opens the journal in the data folder `dir`, making it when there is none. Takes the operating system's lock
+    /// and the next epoch. Changes no session: what a crash left open is settled by [`Journal::recover`].
+    pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Journal, OpenError> {
+        let dir = dir.as_ref().to_owned();
+        connect::check_engine()?;
+        make_private(&dir)?;
+        let lock = Lock::take(&dir, &options.version, options.clock.now_ms())?;
+        let path = dir.join("journal.db");
+        make_file(&path)?;
+        let mut conn = connect::writer(&path)?;
+        migrate::ensure(&mut conn, &options)?;
+        let (epoch, unclean) = next_epoch(&conn, &options)?;
+        let wal_pages = Arc::new(AtomicU32::new(0));
+        connect::count_wal_pages(&mut conn, &wal_pages)?;
+
+        let (queue, waiting) = sync_channel(2 * QUEUE_MAX);
+        let (saving_sender, saving) = watch::channel(Saving::Yes);
+        let (revision_sender, revisions) = watch::channel(changes::last_revision(&conn)?);
+        let (wake, woken) = sync_channel(1);
+        let pool = Arc::new(Pool::new(path.clone(), options.keep_readers));
+        let verified = Arc::new(Verified::default());
+        let writer = Writer {
+            path: path.clone(),
+            options,
+            conn,
+            epoch,
+            queue: waiting,
+            saving: saving_sender,
+            revisions: revision_sender,
+            verified: verified.clone(),
+            pool: pool.clone(),
+            wal_pages,
+            checkpoint: wake,
+            lock,
+            closing: None,
+        };
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(run)
+                .map_err(|source| OpenError::Io { path: dir.clone(), source })
+        };
+        let checkpoint_path = path.clone();
+        let threads = vec![
+            spawn("journal-writer", Box::new(move || writer.run()))?,
+            spawn("journal-checkpoint", Box::new(move || checkpoint::run(checkpoint_path, woken)))?,
+        ];
+        Ok(Journal(Arc::new(Inner {
+            dir,
+            epoch,
+            unclean,
+            queue: Some(queue),
+            room: Semaphore::new(QUEUE_MAX),
+            saving,
+            revisions,
+            pool,
+            verified,
+            threads: Mutex::new(threads),
+        })))
+    }
+
+    /// Runs a closure on the writer's thread, in its own savepoint, and waits until it is committed and synced. An
+    /// error undoes everything that the closure did. Dropping the future after its first poll does not take the
+    /// write back.
+    pub async fn write<T, F>(&self, closure: F) -> Result<T, WriteError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, WriteError> + Send + 'static,
+    {
+        let closed = || WriteError::Closed("it was closed".to_owned());
+        let _place = self.0.room.acquire().await.map_err(|_| closed())?;
+        let (message, answer) = job(closure);
+        let queue = self.0.queue.as_ref().ok_or_else(closed)?;
+        match queue.try_send(message) {
+            Ok(()) => {}
+            Err(TrySendError::Disconnected(_)) => return Err(closed()),
+            // The places that were given out are half of the room there is; the other half is for blocking writes.
+            Err(TrySendError::Full(_)) => return Err(WriteError::NotSaving("too many writes wait".to_owned())),
+        }
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// [`Journal::write`] for a thread that may block.
+    pub fn write_blocking<T, F>(&self, closure: F) -> Result<T, WriteError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, WriteError> + Send + 'static,
+    {
+        let closed = || WriteError::Closed("it was closed".to_owned());
+        let (message, answer) = job(closure);
+        self.0.queue.as_ref().ok_or_else(closed)?.send(message).map_err(|_| closed())?;
+        answer.blocking_recv().map_err(|_| closed())?
+    }
+
+    /// Reads in one transaction, on this thread.
+    pub fn read<T>(&self, run: impl FnOnce(&Reader<'_>) -> Result<T, ReadError>) -> Result<T, ReadError> {
+        self.0.pool.read(&self.0.verified, run)
+    }
+
+    /// [`Journal::read`] on a thread that may block.
+    pub async fn read_async<T, F>(&self, run: F) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Reader<'_>) -> Result<T, ReadError> + Send + 'static,
+    {
+        let journal = self.clone();
+        tokio::task::spawn_blocking(move || journal.read(run)).await.map_err(|_| ReadError::CutOff)?
+    }
+
+    /// Whether the journal saves; changes as it stops and heals.
+    pub fn status(&self) -> watch::Receiver<Saving> {
+        self.0.saving.clone()
+    }
+
+    /// The last revision; changes after each commit that a window could see.
+    pub fn revisions(&self) -> watch::Receiver<u64> {
+        self.0.revisions.clone()
+    }
+
+    /// This writer's epoch: greater than that of every writer before.
+    pub fn epoch(&self) -> u64 {
+        self.0.epoch
+    }
+
+    /// Whether the last writer ended without closing.
+    pub fn was_unclean(&self) -> bool {
+        self.0.unclean
+    }
+
+    /// The data folder.
+    pub fn dir(&self) -> &Path {
+        &self.0.dir
+    }
+
+    /// Ends cleanly: what waits is written, the log is emptied, the lock given back. Later writes fail.
+    pub async fn close(&self) {
+        let Ok(_place) = self.0.room.acquire().await else { return };
+        let (done, closed) = oneshot::channel();
+        let Some(queue) = &self.0.queue else { return };
+        if queue.try_send(Message::Close(done)).is_ok() {
+            // An error means that the writer has ended already.
+            let _ = closed.await;
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // The last clone can go on the writer's own thread, inside a closure: that thread cannot wait for itself.
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+type Answer<T> = oneshot::Receiver<Result<T, WriteError>>;
+
+fn job<T, F>(closure: F) -> (Message, Answer<T>)
+where
+    T: Send + 'static,
+    F: FnOnce(&mut Tx<'_>) -> Result<T, WriteError> + Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    (Message::Run(Box::new(Closure { closure: Some(closure), result: None, reply })), answer)
+}
+
+/// Takes the next epoch, and notes that a writer is at work.
+fn next_epoch(conn: &rusqlite::Connection, options: &Options) -> Result<(u64, bool), OpenError> {
+    conn.execute_batch("BEGIN IMMEDIATE")?;
+    let epoch: i64 = migrate::meta(conn, "epoch")?.unwrap_or(0) + 1;
+    let clean: i64 = migrate::meta(conn, "clean")?.unwrap_or(0);
+    migrate::set_meta(conn, "epoch", epoch)?;
+    migrate::set_meta(conn, "clean", 0)?;
+    migrate::set_meta(conn, "written_by", &options.version)?;
+    conn.execute_batch("COMMIT")?;
+    Ok((epoch.cast_unsigned(), clean == 0))
+}
+
+/// The data folder, for its owner alone.
+fn make_private(dir: &Path) -> Result<(), OpenError> {
+    let io = |source| OpenError::Io { path: dir.to_owned(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
+    let mode = fs::metadata(dir).map_err(io)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(io)?;
+    }
+    Ok(())
+}
+
+/// The database file, for its owner alone; SQLite gives its log the same permissions. Only a new one is made here:
+/// opening and closing one that SQLite has open would drop its locks.
+fn make_file(path: &Path) -> Result<(), OpenError> {
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(io)
+        }
+        Err(error) => Err(io(error)),
+    }
+}

@@ -1,0 +1,123 @@
+//! The `sessions` table: the model's fold of a session's entries, one row each, with a checksum. A row that does not
+//! match its checksum is not believed; the entries are folded again.
+
+use gander_model::{Body, Hash, Head, Origin, Seq, SessionId, SessionState, TurnId};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::connect::{hash_at, int, session_at, u64_at};
+use crate::entries;
+
+/// Columns in the order in which [`from_row`] reads them.
+pub const COLUMNS: &str = "s.session_id, s.head_seq, s.head_hash, s.created_at_ms, s.last_turn_at_ms, s.status, s.name, \
+     s.named_by, s.named_seq, s.agent, s.cwd, s.prompts, s.last_prompt_seq, s.barrier_seq, s.news_seq, s.interrupted, \
+     s.preview, s.origin_session, s.origin_seq, s.origin_hash, s.bytes, s.checksum";
+
+/// How many columns those are.
+pub const COLUMN_COUNT: usize = 22;
+
+/// A stored row, and whether it matches its checksum.
+pub struct StoredState {
+    pub state: SessionState,
+    pub sound: bool,
+}
+
+pub fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredState> {
+    let mut state = SessionState::new(session_at(row, 0)?);
+    state.head = Head { seq: Seq(u64_at(row, 1)?), hash: hash_at(row, 2)? };
+    state.created_at_ms = row.get(3)?;
+    state.last_turn_at_ms = row.get(4)?;
+    let status = row.get_ref(5)?.as_str().unwrap_or_default().parse();
+    state.name = row.get(6)?;
+    let named_by = row.get_ref(7)?.as_str().unwrap_or_default().parse();
+    state.named_seq = Seq(u64_at(row, 8)?);
+    state.agent = row.get(9)?;
+    state.cwd = row.get(10)?;
+    state.prompts = u64_at(row, 11)?;
+    state.last_prompt_seq = Seq(u64_at(row, 12)?);
+    state.barrier_seq = Seq(u64_at(row, 13)?);
+    state.news_seq = Seq(u64_at(row, 14)?);
+    state.interrupted = row.get::<_, Option<[u8; 16]>>(15)?.map(TurnId::from_bytes);
+    state.preview = row.get(16)?;
+    if let Some(session) = row.get::<_, Option<[u8; 16]>>(17)? {
+        state.origin = Some(Origin {
+            session_id: SessionId::from_bytes(session),
+            seq: Seq(u64_at(row, 18)?),
+            hash: row.get::<_, Option<[u8; 32]>>(19)?.map_or(Hash::ZERO, Hash),
+        });
+    }
+    state.bytes = u64_at(row, 20)?;
+    let mut sound = true;
+    match (status, named_by) {
+        (Ok(status), Ok(named_by)) => (state.status, state.named_by) = (status, named_by),
+        _ => sound = false,
+    }
+    sound = sound && row.get_ref(21)?.as_str().unwrap_or_default() == state.checksum();
+    Ok(StoredState { state, sound })
+}
+
+/// What a session is; `None` when there is no such session.
+pub fn load(conn: &Connection, session: SessionId) -> rusqlite::Result<Option<SessionState>> {
+    let stored = conn
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM sessions s WHERE s.session_id = ?1"))?
+        .query_row([session.as_bytes()], from_row)
+        .optional()?;
+    match stored {
+        Some(StoredState { state, sound: true }) => Ok(Some(state)),
+        Some(StoredState { sound: false, .. }) | None => fold(conn, session),
+    }
+}
+
+/// Folds a session's entries, inherited ones first; `None` when it has none.
+pub fn fold(conn: &Connection, session: SessionId) -> rusqlite::Result<Option<SessionState>> {
+    let mut state = SessionState::new(session);
+    let lineage = entries::Lineage::of(conn, session)?;
+    for segment in lineage.segments() {
+        let inherited = segment.owner != session;
+        entries::for_each(conn, segment.owner, segment.first, segment.last, |entry| {
+            let bytes = entry.body.as_ref().map_or(0, |body| body.bytes.len() as u64);
+            let body = entry.body.as_ref().and_then(|body| Body::parse(&body.bytes).ok());
+            if inherited {
+                state.inherit(&entry.header, body.as_ref());
+            } else {
+                state.apply(&entry.header, body.as_ref(), bytes);
+            }
+            Ok(())
+        })?;
+    }
+    Ok((state.head.seq.0 > 0 && state.created_at_ms != 0).then_some(state))
+}
+
+/// Writes a session's row.
+pub fn store(conn: &Connection, state: &SessionState) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT OR REPLACE INTO sessions (session_id, head_seq, head_hash, created_at_ms, last_turn_at_ms, status, name,
+            named_by, named_seq, agent, cwd, prompts, last_prompt_seq, barrier_seq, news_seq, interrupted, preview,
+            origin_session, origin_seq, origin_hash, bytes, checksum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
+    )?
+    .execute(params![
+        state.session_id.as_bytes(),
+        int(state.head.seq.0),
+        state.head.hash.0,
+        state.created_at_ms,
+        state.last_turn_at_ms,
+        state.status.as_str(),
+        state.name,
+        state.named_by.as_str(),
+        int(state.named_seq.0),
+        state.agent,
+        state.cwd,
+        int(state.prompts),
+        int(state.last_prompt_seq.0),
+        int(state.barrier_seq.0),
+        int(state.news_seq.0),
+        state.interrupted.as_ref().map(TurnId::as_bytes),
+        state.preview,
+        state.origin.as_ref().map(|o| *o.session_id.as_bytes()),
+        state.origin.map(|o| int(o.seq.0)),
+        state.origin.map(|o| o.hash.0),
+        int(state.bytes),
+        state.checksum(),
+    ])?;
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! One write: what a closure given to [`crate::Journal::write`] works with. Its operations live beside what they
+//! are about (windows, drafts, turns, ...), each an `impl Tx`; they compose into one transaction.
+
+use std::collections::BTreeSet;
+
+use gander_model::{FindingId, ItemId, PermissionId, SessionId, WindowId};
+use rusqlite::{Connection, params};
+
+use crate::error::WriteError;
+use crate::listing;
+use crate::options::Random;
+use crate::read::Reader;
+use crate::verified::Verified;
+
+/// The result of an operation inside a write.
+pub type Result<T> = std::result::Result<T, WriteError>;
+
+/// A write in progress, on the writer's thread, inside a savepoint: an error undoes all of it.
+pub struct Tx<'c> {
+    pub(crate) conn: &'c Connection,
+    pub(crate) now_ms: i64,
+    pub(crate) epoch: u64,
+    pub(crate) random: &'c dyn Random,
+    pub(crate) verified: &'c Verified,
+    /// Sessions whose listing and view this write may have changed.
+    sessions: BTreeSet<SessionId>,
+    /// Sessions whose queue this write changed.
+    queues: BTreeSet<SessionId>,
+    windows: BTreeSet<WindowId>,
+    /// Bodies were erased: the WAL still holds them and must be cut before this is acknowledged.
+    pub(crate) erased: bool,
+}
+
+impl<'c> Tx<'c> {
+    pub(crate) fn new(
+        conn: &'c Connection,
+        now_ms: i64,
+        epoch: u64,
+        random: &'c dyn Random,
+        verified: &'c Verified,
+    ) -> Self {
+        Self {
+            conn,
+            now_ms,
+            epoch,
+            random,
+            verified,
+            sessions: BTreeSet::new(),
+            queues: BTreeSet::new(),
+            windows: BTreeSet::new(),
+            erased: false,
+        }
+    }
+
+    /// The time of this write.
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    /// The epoch of this writer.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// What this write sees so far, its own changes included.
+    pub fn reader(&mut self) -> Result<Reader<'_>> {
+        for session in &self.sessions {
+            listing::refresh(self.conn, *session)?;
+        }
+        Ok(Reader::new(self.conn, self.verified))
+    }
+
+    fn random10(&self) -> [u8; 10] {
+        let mut bytes = [0; 10];
+        self.random.fill(&mut bytes);
+        bytes
+    }
+
+    /// A new session id.
+    pub fn new_session_id(&self) -> SessionId {
+        SessionId::from_parts(self.now_ms, &self.random10())
+    }
+
+    /// A new window id.
+    pub fn new_window_id(&self) -> WindowId {
+        WindowId::from_parts(self.now_ms, &self.random10())
+    }
+
+    /// A new item id.
+    pub fn new_item_id(&self) -> ItemId {
+        ItemId::from_parts(self.now_ms, &self.random10())
+    }
+
+    /// A new permission id.
+    pub fn new_permission_id(&self) -> PermissionId {
+        PermissionId::from_parts(self.now_ms, &self.random10())
+    }
+
+    pub(crate) fn new_finding_id(&self) -> FindingId {
+        FindingId::from_parts(self.now_ms, &self.random10())
+    }
+
+    /// Notes that a session's row, listing, turn or permissions changed; its windows are told at the end.
+    pub(crate) fn touch_session(&mut self, session: SessionId) {
+        self.sessions.insert(session);
+    }
+
+    pub(crate) fn touch_queue(&mut self, session: SessionId) {
+        self.queues.insert(session);
+        self.sessions.insert(session);
+    }
+
+    pub(crate) fn touch_window(&mut self, window: WindowId) {
+        self.windows.insert(window);
+    }
+
+    /// Records a change at the next revision.
+    pub(crate) fn change(
+        &mut self,
+        kind: &'static str,
+        session: Option<SessionId>,
+        window: Option<WindowId>,
+        seq: Option<u64>,
+    ) -> Result<()> {
+        self.conn
+            .prepare_cached("INSERT INTO changes (type, session_id, window_id, seq) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![
+                kind,
+                session.as_ref().map(|s| s.as_bytes()),
+                window.as_ref().map(|w| w.as_bytes()),
+                seq.map(crate::connect::int)
+            ])?;
+        Ok(())
+    }
+
+    /// Settles what the operations left for the end: listings, and one change a subject.
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        for session in std::mem::take(&mut self.sessions) {
+            listing::refresh(self.conn, session)?;
+            self.change("session", Some(session), None, None)?;
+        }
+        for session in std::mem::take(&mut self.queues) {
+            self.change("queue", Some(session), None, None)?;
+        }
+        for window in std::mem::take(&mut self.windows) {
+            self.change("window", None, Some(window), None)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,359 @@
+//! The writer: one thread, the only connection that writes, and commits in groups.
+//!
+//! Closures wait in a bounded queue. The thread takes what is there, runs each inside its own savepoint, and
+//! acknowledges all of them after one COMMIT, which in WAL mode with `synchronous=FULL` is one fsync. While that
+//! fsync runs the next group gathers by itself; nobody waits for company.
+//!
+//! An I/O error, wherever it shows, ends the group: nothing of it is acknowledged, and nothing is tried again as if
+//! nothing had happened. [`crate::heal`] opens the files anew, and verifies them, before the next group.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::{oneshot, watch};
+
+use crate::error::{StoreError, WriteError};
+use crate::lock::Lock;
+use crate::options::Options;
+use crate::read::Pool;
+use crate::tx::Tx;
+use crate::verified::Verified;
+use crate::{changes, heal, migrate};
+
+/// Closures in one commit, at most.
+const GROUP_MAX: usize = 256;
+/// Time spent on one group before its commit.
+const GROUP_TIME: Duration = Duration::from_millis(5);
+/// WAL pages after which the checkpointer is woken.
+const CHECKPOINT_PAGES: u32 = 1_000;
+/// WAL pages (64 MiB) after which the writer itself waits for a checkpoint: the WAL stays bounded.
+const WAL_MAX_PAGES: u32 = 16_384;
+
+/// Whether the journal saves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Saving {
+    /// Everything that was acknowledged is on disk.
+    Yes,
+    /// Nothing is acknowledged at present. What was acknowledged before is safe.
+    No {
+        /// Since when.
+        since_ms: i64,
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// Why a group was not acknowledged.
+#[derive(Clone, Debug)]
+pub enum Unsaved {
+    Fault(String),
+    Closed(String),
+}
+
+impl From<Unsaved> for WriteError {
+    fn from(why: Unsaved) -> Self {
+        match why {
+            Unsaved::Fault(reason) => WriteError::NotSaving(reason),
+            Unsaved::Closed(reason) => WriteError::Closed(reason),
+        }
+    }
+}
+
+/// What a closure's run means for its savepoint and its group.
+pub enum Verdict {
+    Keep,
+    Undo,
+    Stop(String),
+}
+
+/// A closure that waits to be run, and then to be acknowledged.
+pub trait Job: Send {
+    fn run(&mut self, tx: &mut Tx<'_>) -> Verdict;
+    fn settle(self: Box<Self>, outcome: Result<(), Unsaved>);
+}
+
+pub enum Message {
+    Run(Box<dyn Job>),
+    Close(oneshot::Sender<()>),
+}
+
+pub struct Closure<F, T> {
+    pub closure: Option<F>,
+    pub result: Option<Result<T, WriteError>>,
+    pub reply: oneshot::Sender<Result<T, WriteError>>,
+}
+
+impl<F, T> Job for Closure<F, T>
+where
+    F: FnOnce(&mut Tx<'_>) -> Result<T, WriteError> + Send,
+    T: Send,
+{
+    fn run(&mut self, tx: &mut Tx<'_>) -> Verdict {
+        let Some(closure) = self.closure.take() else { return Verdict::Undo };
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let value = closure(tx)?;
+            tx.finish()?;
+            Ok(value)
+        }));
+        let result = caught.unwrap_or_else(|panic| Err(WriteError::Panicked(panic_text(&*panic))));
+        let verdict = match &result {
+            Ok(_) => Verdict::Keep,
+            Err(WriteError::Store(error)) if error.fault.stops_writing() => Verdict::Stop(reason(error)),
+            Err(_) => Verdict::Undo,
+        };
+        self.result = Some(result);
+        verdict
+    }
+
+    fn settle(self: Box<Self>, outcome: Result<(), Unsaved>) {
+        let result = match (outcome, self.result) {
+            // A closure that failed wrote nothing, so it does not matter to it whether the group was saved.
+            (_, Some(Err(error))) if !matches!(error, WriteError::Store(_)) => Err(error),
+            (Ok(()), Some(result)) => result,
+            (Ok(()), None) => Err(WriteError::Closed("it was never run".to_owned())),
+            (Err(why), _) => Err(why.into()),
+        };
+        // Nobody waits any more: what was done stays done.
+        let _ = self.reply.send(result);
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+/// An error in words for people, with its cause.
+pub fn reason(error: &StoreError) -> String {
+    use std::error::Error;
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
+
+/// Everything that the writer's thread owns.
+pub struct Writer {
+    pub path: std::path::PathBuf,
+    pub options: Options,
+    pub conn: Connection,
+    pub epoch: u64,
+    pub queue: Receiver<Message>,
+    pub saving: watch::Sender<Saving>,
+    pub revisions: watch::Sender<u64>,
+    pub verified: Arc<Verified>,
+    pub pool: Arc<Pool>,
+    pub wal_pages: Arc<AtomicU32>,
+    pub checkpoint: SyncSender<()>,
+    /// Given back when the writer is done, and not before.
+    pub lock: Lock,
+    /// A close that came while a group was gathering: it waits for that group.
+    pub closing: Option<oneshot::Sender<()>>,
+}
+
+/// How a group ended when it was not acknowledged.
+pub enum Failure {
+    /// The files cannot be trusted until they were opened again.
+    Fault(String),
+    /// Another process took the journal over.
+    Fenced(u64),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Failure::Fault(reason(&error.into()))
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Failure::Fault(error.to_string())
+    }
+}
+
+impl Writer {
+    /// The thread's whole life.
+    pub fn run(mut self) {
+        let done = loop {
+            if let Some(done) = self.closing.take() {
+                break Some(done);
+            }
+            let first = match self.queue.recv() {
+                Ok(Message::Run(job)) => job,
+                Ok(Message::Close(done)) => break Some(done),
+                Err(_) => break None,
+            };
+            match self.group(first) {
+                Ok(()) => {}
+                Err(Failure::Fenced(epoch)) => {
+                    let text = format!("another process took the journal over (epoch {epoch})");
+                    tracing::error!("{text}");
+                    self.refuse_all(&Unsaved::Closed(text));
+                    return;
+                }
+                Err(Failure::Fault(text)) => {
+                    if let Some(done) = heal::until_saving(&mut self, text) {
+                        break done;
+                    }
+                }
+            }
+        };
+        self.finish();
+        let Writer { queue, conn, lock, pool, .. } = self;
+        pool.clear();
+        drop(conn);
+        drop(lock);
+        if let Some(done) = done {
+            let _ = done.send(());
+            refuse(&queue, &Unsaved::Closed("it was closed".to_owned()));
+        }
+    }
+
+    /// Runs what waits, commits once, and acknowledges.
+    fn group(&mut self, first: Box<dyn Job>) -> Result<(), Failure> {
+        let mut jobs = Vec::new();
+        let result = self.run_group(first, &mut jobs);
+        let outcome = match &result {
+            Ok(_) => Ok(()),
+            Err(Failure::Fault(text)) => Err(Unsaved::Fault(text.clone())),
+            Err(Failure::Fenced(_)) => Err(Unsaved::Closed("another process took the journal over".to_owned())),
+        };
+        if outcome.is_err() && !self.conn.is_autocommit() {
+            let _ = self.conn.execute_batch("ROLLBACK");
+        }
+        if let Err(Unsaved::Fault(reason)) = &outcome {
+            let since_ms = self.options.clock.now_ms();
+            self.saving.send_replace(Saving::No { since_ms, reason: reason.clone() });
+        }
+        for job in jobs {
+            job.settle(outcome.clone());
+        }
+        let revision = result?;
+        self.revisions.send_if_modified(|known| std::mem::replace(known, revision) != revision);
+        self.keep_wal_short()
+    }
+
+    fn run_group(&mut self, first: Box<dyn Job>, jobs: &mut Vec<Box<dyn Job>>) -> Result<u64, Failure> {
+        let started = Instant::now();
+        let mut next = Some(first);
+        let mut erased = false;
+        let begun = self.begin();
+        while let Some(mut job) = next.take() {
+            let verdict = match &begun {
+                Ok(()) => self.run_one(&mut *job, &mut erased),
+                Err(_) => Ok(()),
+            };
+            jobs.push(job);
+            verdict?;
+            if begun.is_ok() && jobs.len() < GROUP_MAX && started.elapsed() < GROUP_TIME {
+                next = match self.queue.try_recv() {
+                    Ok(Message::Run(job)) => Some(job),
+                    Ok(Message::Close(done)) => {
+                        self.closing = Some(done);
+                        None
+                    }
+                    Err(_) => None,
+                };
+            }
+        }
+        begun?;
+        let revision = changes::last_revision(&self.conn)?;
+        self.options.faults.before_commit()?;
+        self.conn.execute_batch("COMMIT")?;
+        self.options.faults.after_commit()?;
+        if erased {
+            // What was erased must not live on in the WAL.
+            self.truncate_wal()?;
+        }
+        Ok(revision)
+    }
+
+    fn begin(&mut self) -> Result<(), Failure> {
+        self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let epoch: u64 = migrate::meta::<i64>(&self.conn, "epoch")?.unwrap_or(0).cast_unsigned();
+        if epoch == self.epoch { Ok(()) } else { Err(Failure::Fenced(epoch)) }
+    }
+
+    fn run_one(&mut self, job: &mut dyn Job, erased: &mut bool) -> Result<(), Failure> {
+        self.conn.prepare_cached("SAVEPOINT job")?.execute([])?;
+        let now_ms = self.options.clock.now_ms();
+        let mut tx = Tx::new(&self.conn, now_ms, self.epoch, &*self.options.random, &self.verified);
+        let verdict = job.run(&mut tx);
+        *erased |= tx.erased;
+        if let Verdict::Keep = verdict
+            && let Err(error) = tx.trim_changes(self.options.keep_changes)
+        {
+            return Err(Failure::Fault(error.to_string()));
+        }
+        match verdict {
+            Verdict::Keep => {}
+            Verdict::Undo => {
+                self.conn.prepare_cached("ROLLBACK TO job")?.execute([])?;
+            }
+            Verdict::Stop(text) => return Err(Failure::Fault(text)),
+        }
+        self.conn.prepare_cached("RELEASE job")?.execute([])?;
+        Ok(())
+    }
+
+    fn keep_wal_short(&mut self) -> Result<(), Failure> {
+        let pages = self.wal_pages.load(Ordering::Relaxed);
+        if pages > WAL_MAX_PAGES {
+            self.conn.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))?;
+        } else if pages > CHECKPOINT_PAGES {
+            // Full means that it was woken already.
+            let _ = self.checkpoint.try_send(());
+        }
+        Ok(())
+    }
+
+    pub fn truncate_wal(&self) -> rusqlite::Result<()> {
+        let blocked: i64 = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if blocked != 0 {
+            tracing::warn!("a reader kept the write-ahead log from being cut; it is cut with the next checkpoint");
+        }
+        Ok(())
+    }
+
+    /// A clean end: the next start need not look for what a crash left.
+    fn finish(&mut self) {
+        let clean = self.conn.execute("UPDATE meta SET value = 1 WHERE key = 'clean'", []);
+        let cut = clean.and_then(|_| self.truncate_wal());
+        if let Err(error) = cut {
+            tracing::warn!(%error, "the journal was closed, but not marked as clean");
+        }
+    }
+
+    fn refuse_all(&self, why: &Unsaved) {
+        self.saving.send_replace(Saving::No {
+            since_ms: self.options.clock.now_ms(),
+            reason: match why {
+                Unsaved::Fault(text) | Unsaved::Closed(text) => text.clone(),
+            },
+        });
+        refuse(&self.queue, why);
+    }
+
+    /// Refuses what comes within `time`; a close ends it early.
+    pub fn refuse_for(&self, time: Duration, why: &Unsaved) -> Option<Option<oneshot::Sender<()>>> {
+        let until = Instant::now() + time;
+        loop {
+            match self.queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Message::Run(job)) => job.settle(Err(why.clone())),
+                Ok(Message::Close(done)) => return Some(Some(done)),
+                Err(RecvTimeoutError::Timeout) => return None,
+                Err(RecvTimeoutError::Disconnected) => return Some(None),
+            }
+        }
+    }
+}
+
+/// Refuses everything until nobody is left to ask.
+fn refuse(queue: &Receiver<Message>, why: &Unsaved) {
+    while let Ok(message) = queue.recv() {
+        match message {
+            Message::Run(job) => job.settle(Err(why.clone())),
+            Message::Close(done) => drop(done.send(())),
+        }
+    }
+}

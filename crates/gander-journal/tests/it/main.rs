@@ -1,0 +1,4 @@
+//! The journal's tests, in one binary.
+
+mod smoke;
+mod support;
