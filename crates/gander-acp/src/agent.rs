@@ -101,12 +101,13 @@ impl Agent {
             },
             "clientInfo": {"name": client.name, "title": client.title, "version": client.version},
         });
-        let answer = self.ask("initialize", params, self.shared.timeouts.initialize).await?;
-        let info = AgentInfo::read(answer);
-        if info.protocol != 1 {
-            let version = info.raw.get("protocolVersion").map(ToString::to_string).unwrap_or_default();
-            return Err(AgentError::Version { version });
+        let answer = self.ask("initialize", params, self.shared.timeouts.initialize).await;
+        // The crate refuses another version without saying that it was the version.
+        match self.shared.version() {
+            Some(version) if version != "1" => return Err(AgentError::Version { version }),
+            _ => {}
         }
+        let info = AgentInfo::read(answer?);
         Ok(self.info.get_or_init(|| info).clone())
     }
 
@@ -207,7 +208,7 @@ impl Agent {
                     method: method.to_owned(),
                     code: i32::from(error.code).into(),
                     message: error.message,
-                    data: error.data,
+                    data: error.data.map(Box::new),
                 }),
             }
         };

@@ -54,7 +54,7 @@ pub enum AgentError {
         /// Its message.
         message: String,
         /// Its data, as JSON.
-        data: Option<serde_json::Value>,
+        data: Option<Box<serde_json::Value>>,
     },
     /// The agent answered with something that is not what the protocol says.
     #[error("the agent's answer to {method} was not understood: {detail}")]

@@ -136,17 +136,20 @@ pub(crate) fn end_rest(group: Option<u32>, mark: &str) -> usize {
         signal_marked(mark, signal)
     };
     let found = signal_all(Signal::TERM);
-    let deadline = Instant::now() + Duration::from_millis(300);
     let alive = || {
         let group = group.and_then(|group| i32::try_from(group).ok()).and_then(Pid::from_raw);
         group.is_some_and(|group| rustix::process::test_kill_process_group(group).is_ok()) || !marked(mark).is_empty()
     };
-    while alive() {
-        if Instant::now() >= deadline {
-            signal_all(Signal::KILL);
+    // Once to let them go, once to see them gone.
+    for _ in 0..2 {
+        let deadline = Instant::now() + Duration::from_millis(300);
+        while alive() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if !alive() {
             break;
         }
-        std::thread::sleep(Duration::from_millis(10));
+        signal_all(Signal::KILL);
     }
     found
 }

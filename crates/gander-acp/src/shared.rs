@@ -47,6 +47,8 @@ struct State {
     permissions: HashMap<String, oneshot::Receiver<String>>,
     answering: HashMap<String, OwnedSemaphorePermit>,
     babble: Option<u64>,
+    /// The protocol version that the agent offered.
+    version: Option<String>,
     /// All output was read: nothing more will come.
     over: bool,
 }
@@ -56,6 +58,7 @@ struct State {
 pub(crate) enum Asked {
     Prompt(AgentSessionId),
     Load,
+    Initialize,
     Other,
 }
 
@@ -107,6 +110,7 @@ impl Shared {
         let asked = match (method.as_str(), params.and_then(|p| p.session_id)) {
             ("session/prompt", Some(session)) => Asked::Prompt(session),
             ("session/load", _) => Asked::Load,
+            ("initialize", _) => Asked::Initialize,
             _ => Asked::Other,
         };
         self.state().asked.insert(key, asked);
@@ -140,6 +144,15 @@ impl Shared {
         let state = self.state();
         let Some(prompt) = state.prompts.get(&update.agent_session) else { return false };
         update.text().is_none_or(|text| prompt.contains(text.trim()))
+    }
+
+    pub(crate) fn note_version(&self, version: Option<String>) {
+        self.state().version = version;
+    }
+
+    /// The protocol version in the agent's answer to `initialize`, as it spelled it.
+    pub(crate) fn version(&self) -> Option<String> {
+        self.state().version.clone()
     }
 
     // ---- session/load

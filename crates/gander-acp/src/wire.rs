@@ -70,6 +70,12 @@ struct PromptResult {
 }
 
 #[derive(Deserialize)]
+struct Offer<'a> {
+    #[serde(borrow, rename = "protocolVersion")]
+    protocol_version: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
 struct RpcError {
     code: i64,
     #[serde(default)]
@@ -226,6 +232,10 @@ impl Reader {
                 self.shared.events.send(AgentEvent::PromptEnded { agent_session, result }, bytes).await;
             }
             Asked::Load => self.shared.replay_is_complete(),
+            Asked::Initialize => {
+                let version = envelope.result.and_then(|r| serde_json::from_str::<Offer<'_>>(r.get()).ok());
+                self.shared.note_version(version.and_then(|offer| Some(offer.protocol_version?.get().to_owned())));
+            }
             Asked::Other => {}
         }
         let id = envelope.id.map_or("null", RawValue::get);
@@ -280,7 +290,7 @@ fn refused(method: &str, error: &RawValue) -> AgentError {
             method: method.to_owned(),
             code: error.code,
             message: error.message,
-            data: error.data,
+            data: error.data.map(Box::new),
         },
         Err(error) => bad_answer(method, &error),
     }

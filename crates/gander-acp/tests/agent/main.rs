@@ -76,7 +76,7 @@ fn scripted(mode: &str) -> std::io::Result<()> {
                 "flood" => {
                     let note = std::env::var("FLOOD_NOTE").unwrap_or_default();
                     let text = "x".repeat(1000);
-                    for n in 1..=200_000 {
+                    for n in 1..=50_000 {
                         say(&update(&format!(
                             r#"{{"sessionUpdate":"agent_message_chunk","content":{{"type":"text","text":"{n} {text}"}}}}"#
                         )))?;

@@ -1,5 +1,7 @@
 //! What gander-acp promises, against real processes.
+#![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
+mod check;
 mod confine;
 mod endings;
 mod hostile;
