@@ -193,8 +193,12 @@ fn what(reader: &Reader<'_>, row: ChangeRow) -> Result<Option<What>, ReadError> 
     let conn = reader.conn;
     Ok(match (row.kind.as_str(), row.session, row.window) {
         ("entry", Some(session), _) => {
-            let page = reader.entry(session, Seq(row.seq.unwrap_or(0)))?;
-            page.map(|entry| What::Entry { session, entry: Box::new(entry) })
+            match reader.entry(session, Seq(row.seq.unwrap_or(0))) {
+                Ok(found) => found.map(|entry| What::Entry { session, entry: Box::new(entry) }),
+                // One damaged session stops nobody else's changes; whoever opens it is shown the damage.
+                Err(ReadError::Damaged { .. }) => None,
+                Err(error) => return Err(error),
+            }
         }
         ("open_item", Some(session), _) => {
             let Some(item) = row.item.map(ItemId::from_bytes) else { return Ok(None) };

@@ -175,6 +175,34 @@ impl Tx<'_> {
         Ok(ord)
     }
 
+    /// [`Tx::item_append`] for a caller that may be repeating itself after a commit whose outcome it does not know:
+    /// `from` is the size that it believes the item to have. A part that is there already is left as it is.
+    pub fn item_append_from(&mut self, part: &ItemPart<'_>, from: u64) -> Result<()> {
+        let size = row(self.conn, part.session, part.item)?.map(|row| row.size);
+        let there = match size {
+            Some(size) => size > from,
+            // It was opened before and is none any more: it is an entry, with this part in it.
+            None => from > 0 || self.is_entry(part)?,
+        };
+        if !there {
+            self.item_append(part)?;
+        }
+        Ok(())
+    }
+
+    /// Whether an item has become an entry of its turn. Looks at the session's last entries only: what is repeated is
+    /// the last thing that was written.
+    fn is_entry(&self, part: &ItemPart<'_>) -> Result<bool> {
+        let page = crate::entries::page(
+            self.conn,
+            self.verified,
+            part.session,
+            crate::entries::Bounds { after: None, before: None, limit: 8 },
+        )?;
+        let item = |view: &crate::view::EntryView| Body::parse(&view.entry.body.as_ref()?.bytes).ok()?.item;
+        Ok(page.entries.iter().any(|view| item(view) == Some(part.item)))
+    }
+
     /// A complete item becomes an entry.
     pub fn item_close(&mut self, session: SessionId, item: ItemId) -> Result<Head> {
         let row = row(self.conn, session, item)?.ok_or_else(|| WriteError::not_found("open item", item))?;

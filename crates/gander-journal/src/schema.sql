@@ -204,12 +204,12 @@ CREATE UNIQUE INDEX links_bound ON links (agent, store, agent_session) WHERE rel
 CREATE INDEX links_session ON links (session_id) WHERE released_at_ms IS NULL;
 
 CREATE TABLE agent_processes (
+    mark       TEXT PRIMARY KEY,
     session_id BLOB NOT NULL,
     pid        INTEGER NOT NULL,
-    start_time INTEGER NOT NULL,
+    started    TEXT,
     pgid       INTEGER NOT NULL,
-    epoch      INTEGER NOT NULL,
-    PRIMARY KEY (session_id, pid, start_time)
+    epoch      INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE findings (

@@ -1,6 +1,6 @@
 //! Small things that are kept with the journal: settings, browser grants, and the agent processes that we started.
 
-use gander_model::{Hash, SessionId};
+use gander_model::Hash;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::connect::{hash_at, int, session_at, u64_at};
@@ -23,14 +23,15 @@ pub fn grants(conn: &Connection) -> rusqlite::Result<Vec<Grant>> {
 
 /// All agent processes that were started and not yet seen to end.
 pub fn agent_processes(conn: &Connection) -> rusqlite::Result<Vec<AgentProcess>> {
-    conn.prepare_cached("SELECT session_id, pid, start_time, pgid, epoch FROM agent_processes ORDER BY session_id")?
+    conn.prepare_cached("SELECT session_id, pid, started, pgid, mark, epoch FROM agent_processes ORDER BY session_id")?
         .query_map([], |row| {
             Ok(AgentProcess {
                 session: session_at(row, 0)?,
                 pid: row.get(1)?,
-                start_time: u64_at(row, 2)?,
+                started: row.get(2)?,
                 group: row.get(3)?,
-                epoch: u64_at(row, 4)?,
+                mark: row.get(4)?,
+                epoch: u64_at(row, 5)?,
             })
         })?
         .collect()
@@ -78,22 +79,28 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Remembers an agent process before anything is sent to it, so that a later start can end it.
-    pub fn agent_process_put(&mut self, session: SessionId, pid: u32, start_time: u64, group: u32) -> Result<()> {
+    /// Remembers an agent process before anything is sent to it, so that a later start can end it. Its epoch is this
+    /// writer's, whatever it says.
+    pub fn agent_process_put(&mut self, process: &AgentProcess) -> Result<()> {
         self.conn
             .prepare_cached(
-                "INSERT OR REPLACE INTO agent_processes (session_id, pid, start_time, pgid, epoch)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT OR REPLACE INTO agent_processes (mark, session_id, pid, started, pgid, epoch)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
-            .execute(params![session.as_bytes(), pid, int(start_time), group, int(self.epoch)])?;
+            .execute(params![
+                process.mark,
+                process.session.as_bytes(),
+                process.pid,
+                process.started,
+                process.group,
+                int(self.epoch)
+            ])?;
         Ok(())
     }
 
-    /// The process has ended.
-    pub fn agent_process_remove(&mut self, session: SessionId, pid: u32, start_time: u64) -> Result<()> {
-        self.conn
-            .prepare_cached("DELETE FROM agent_processes WHERE session_id = ?1 AND pid = ?2 AND start_time = ?3")?
-            .execute(params![session.as_bytes(), pid, int(start_time)])?;
+    /// The process with this mark has ended.
+    pub fn agent_process_remove(&mut self, mark: &str) -> Result<()> {
+        self.conn.prepare_cached("DELETE FROM agent_processes WHERE mark = ?1")?.execute([mark])?;
         Ok(())
     }
 }

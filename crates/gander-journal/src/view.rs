@@ -283,10 +283,12 @@ pub struct AgentProcess {
     pub session: SessionId,
     /// Its process id.
     pub pid: u32,
-    /// Its start time, as the operating system counts it: pid and start time are one process.
-    pub start_time: u64,
+    /// Its start time, in the operating system's words: a process id is used again, both together are not.
+    pub started: Option<String>,
     /// Its process group.
     pub group: u32,
+    /// What all processes that come from it have in their environment.
+    pub mark: String,
     /// The epoch that started it.
     pub epoch: u64,
 }
