@@ -1,1 +1,26 @@
-//! Being built.
+//! One function for each thing that a user can do, over the journal and the agents, which meet here and nowhere below.
+//! It refuses to know HTTP, browsers and the terminal: whoever serves takes a request apart, calls one operation, and
+//! gives out what it returns ([`dto`]) or its [`ApiError`].
+//!
+//! Reading order: [`Gander`] (open and stop), `ops` (the operations), `live` (the task that runs a session's turns),
+//! [`Feed`] (how windows learn what happened).
+#![deny(missing_docs)]
+
+mod agents;
+mod attach;
+mod config;
+mod convert;
+pub mod dto;
+mod error;
+mod feed;
+mod gander;
+mod jobs;
+mod live;
+mod ops;
+
+pub use agents::BUILTIN;
+pub use attach::Attachment;
+pub use error::{ApiError, Code};
+pub use feed::{Feed, Push};
+pub use gander::{Gander, OpenError, Options};
+pub use ops::{BLOB_MAX_BYTES, StoredGrant, Upload};

@@ -1,0 +1,165 @@
+//! The store as a whole: health, findings, verification, search, and browsers' grants.
+
+use gander_journal::Grant;
+use gander_journal::Saving;
+use gander_model::Hash;
+
+use crate::convert;
+use crate::dto::{self, rfc3339};
+use crate::error::ApiError;
+use crate::gander::Gander;
+
+const FINDINGS_LIMIT: usize = 500;
+
+/// A browser's grant as it is kept.
+#[derive(Debug, Clone)]
+pub struct StoredGrant {
+    /// Its id: the beginning of the digest.
+    pub id: String,
+    /// The digest of its secret, in hexadecimal.
+    pub digest: String,
+}
+
+fn stored(grant: &Grant) -> StoredGrant {
+    let digest = grant.hash.to_string();
+    StoredGrant { id: digest.chars().take(16).collect(), digest }
+}
+
+impl Gander {
+    /// How the store is.
+    pub async fn health(&self) -> Result<dto::Health, ApiError> {
+        let (audit, root, findings, verified_at, journal) = self
+            .ctx
+            .read(|reader| {
+                let findings = reader.findings(FINDINGS_LIMIT)?.len() as u64;
+                Ok((
+                    reader.counts()?,
+                    reader.root()?,
+                    findings,
+                    reader.setting("verified_at_ms")?,
+                    reader.journal_id()?,
+                ))
+            })
+            .await?;
+        let reason = match &*self.ctx.journal.status().borrow() {
+            Saving::Yes => None,
+            Saving::No { reason, .. } => Some(reason.clone()),
+        };
+        let audit = dto::Audit {
+            on_disk: audit.total(),
+            active: audit.active + audit.empty,
+            archived: audit.archived,
+            trashed: audit.trashed,
+            quarantined: audit.quarantined,
+        };
+        Ok(dto::Health {
+            ok: reason.is_none() && audit.quarantined == 0,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            saving: reason.is_none(),
+            reason,
+            sessions: audit.on_disk,
+            audit,
+            root: root.to_string(),
+            verified_at: verified_at.and_then(|at| at.parse().ok()).map(rfc3339),
+            backed_up_at: None,
+            findings: findings + u64::from(self.ctx.settings_broken().is_some()),
+            started_at: rfc3339(self.ctx.started_at_ms),
+            journal: journal.to_string(),
+            data_dir: self.ctx.data_dir.display().to_string(),
+        })
+    }
+
+    /// Open findings.
+    pub async fn findings(&self) -> Result<dto::Findings, ApiError> {
+        let kept = self.ctx.read(|reader| reader.findings(FINDINGS_LIMIT)).await?;
+        let mut findings: Vec<dto::Finding> = kept.iter().map(convert::finding).collect();
+        if let Some(detail) = self.ctx.settings_broken() {
+            findings.insert(
+                0,
+                dto::Finding {
+                    id: None,
+                    kind: "settings_not_read".into(),
+                    severity: "warning".into(),
+                    subject: serde_json::json!({"file": "config.toml"}),
+                    detail: format!("{detail} The usual settings are used, and the file is not written."),
+                    remedy: "Correct the file and start Gander again.".into(),
+                    at: None,
+                },
+            );
+        }
+        Ok(dto::Findings { findings })
+    }
+
+    #[cfg(any())]
+    /// Starts a verification beside the work.
+    pub async fn start_verify(&self) -> Result<dto::Job, ApiError> {
+        self.check_serving()?;
+        Ok(self.ctx.jobs.verify(&self.ctx))
+    }
+
+    /// How far a job is.
+    pub async fn job(&self, job: &str) -> Result<dto::Job, ApiError> {
+        self.ctx.jobs.get(job).ok_or_else(|| ApiError::not_found("job", format_args!("{job:.80}")))
+    }
+
+    #[cfg(any())]
+    pub(crate) async fn search_index(
+        &self,
+        words: String,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<dto::SearchPage, ApiError> {
+        let _ = (words, after, limit);
+        Err(ApiError::internal("The search index is not there yet."))
+    }
+
+    /// The cookie's name: other journals on this machine have others, so that no browser mixes them up.
+    pub async fn cookie_name(&self) -> Result<String, ApiError> {
+        let fresh = format!("gander-{}", &self.ctx.new_mark()[28..]);
+        let name = self
+            .ctx
+            .write(move |tx| match tx.reader()?.setting("cookie_name")? {
+                Some(name) => Ok(name),
+                None => {
+                    tx.set("cookie_name", Some(&fresh))?;
+                    Ok(fresh)
+                }
+            })
+            .await?;
+        Ok(name)
+    }
+
+    /// The grants that are kept.
+    pub async fn grants(&self) -> Result<Vec<StoredGrant>, ApiError> {
+        Ok(self.ctx.read(|reader| reader.grants()).await?.iter().map(stored).collect())
+    }
+
+    /// The grants that are kept, for people.
+    pub async fn grants_list(&self) -> Result<dto::Grants, ApiError> {
+        let mut kept = self.ctx.read(|reader| reader.grants()).await?;
+        kept.reverse();
+        let shown = |grant: &Grant| dto::Grant {
+            id: stored(grant).id,
+            label: grant.label.clone(),
+            created_at: rfc3339(grant.at_ms),
+        };
+        Ok(dto::Grants { grants: kept.iter().map(shown).collect() })
+    }
+
+    /// Keeps a browser's grant by the digest of its secret.
+    pub async fn add_grant(&self, digest: &str, label: &str) -> Result<StoredGrant, ApiError> {
+        let hash: Hash = digest.parse().map_err(ApiError::internal)?;
+        let grant = Grant { hash, label: label.to_owned(), at_ms: self.ctx.now_ms(), used_at_ms: self.ctx.now_ms() };
+        let kept = stored(&grant);
+        self.ctx.write(move |tx| tx.grant_put(&grant)).await?;
+        Ok(kept)
+    }
+
+    /// Forgets a browser's grant.
+    pub async fn remove_grant(&self, id: &str) -> Result<(), ApiError> {
+        let kept = self.ctx.read(|reader| reader.grants()).await?;
+        let hash = kept.iter().find(|grant| stored(grant).id == id).map(|grant| grant.hash);
+        let hash = hash.ok_or_else(|| ApiError::not_found("grant", id))?;
+        Ok(self.ctx.write(move |tx| tx.grant_remove(hash)).await?)
+    }
+}
