@@ -1,7 +1,5 @@
 /** Code highlighting, loaded with the first code that is shown. Its output is spans with classes, nothing else. */
-import type { HLJSApi } from 'highlight.js';
-
-type Highlighter = HLJSApi;
+type Highlighter = typeof import('highlight.js/lib/common').default;
 
 let loading: Promise<Highlighter> | null = null;
 const LARGEST = 200_000;

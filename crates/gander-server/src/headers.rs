@@ -1,0 +1,34 @@
+//! What every answer carries: no framing, no sniffing, no referrer, and a content policy under which a transcript is inert.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// For pages and what they load. Scripts and styles are files of ours; only style attributes may be inline, because
+/// lists and highlighters position and colour with them. Images come from this server or from the page itself.
+pub fn page_policy(address: &str) -> String {
+    format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; \
+         img-src 'self' data: blob:; font-src 'self'; connect-src 'self' ws://{address}; worker-src 'self'; \
+         manifest-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+}
+
+/// For data that somebody else made: nothing runs, nothing loads.
+pub const DATA_POLICY: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
+
+static FIXED: [(HeaderName, &str); 6] = [
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("permissions-policy"), "camera=(), microphone=(), geolocation=(), usb=()"),
+];
+
+/// Adds what is not there yet.
+pub fn harden(headers: &mut HeaderMap, page_policy: &HeaderValue) {
+    for (name, value) in &FIXED {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| page_policy.clone());
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+}
