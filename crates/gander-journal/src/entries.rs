@@ -293,7 +293,8 @@ fn check_backwards(page: &mut EntryPage, found: Vec<EntryView>, first: u64, last
             _ => Some(hashes[i - 1].1).filter(|_| hashes[i - 1].0.0 + 1 == expected),
         };
         let Some(previous) = previous else {
-            page.damage = Some(Damage::Missing { expected: Seq(expected - 1), found: Seq(0) });
+            let found = if i > 0 { hashes[i - 1].0 } else { Seq(0) };
+            page.damage = Some(Damage::Missing { expected: Seq(expected - 1), found });
             break;
         };
         if !view.entry.header.follows(&previous) {

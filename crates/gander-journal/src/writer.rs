@@ -225,11 +225,14 @@ impl Writer {
             let since_ms = self.options.clock.now_ms();
             self.saving.send_replace(Saving::No { since_ms, reason: reason.clone() });
         }
+        if let Ok(revision) = &result {
+            // Before the acknowledgements: who has one finds the revision there.
+            self.revisions.send_if_modified(|known| std::mem::replace(known, *revision) != *revision);
+        }
         for job in jobs {
             job.settle(outcome.clone());
         }
-        let revision = result?;
-        self.revisions.send_if_modified(|known| std::mem::replace(known, revision) != revision);
+        result?;
         self.keep_wal_short()
     }
 

@@ -1,4 +1,16 @@
 //! The journal's tests, in one binary.
+#![allow(clippy::unwrap_used, reason = "in a test, a failure to get there is a failure")]
 
+mod changes;
+mod damage;
+mod erasing;
+mod forks;
+mod lists;
+mod names_links;
+mod saving;
+mod sending;
 mod smoke;
+mod streaming;
 mod support;
+mod triggers;
+mod windows;
