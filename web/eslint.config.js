@@ -17,8 +17,6 @@ export default ts.config(
   },
   {
     rules: {
-      // A style attribute in parsed markup is refused by the page's policy; directives go through the CSSOM.
-      'svelte/no-inline-styles': ['error', { allowTransitions: false }],
       'svelte/no-at-html-tags': 'error',
       '@typescript-eslint/no-non-null-assertion': 'error',
       '@typescript-eslint/consistent-type-imports': 'error',

@@ -70,6 +70,7 @@ export class Conversation {
   }
 
   #take(page: EntryPage) {
+    this.prepending = false;
     this.session = page.session;
     this.verified = page.verified !== false;
     this.damage = page.damage ?? null;

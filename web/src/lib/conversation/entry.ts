@@ -93,12 +93,24 @@ export interface ToolCall {
   locations: ToolLocation[];
   input: unknown;
   output: unknown;
+  /** What commands that the agent had Gander run printed, by terminal. */
+  terminals: Map<string, TerminalRecord>;
+}
+
+export interface TerminalRecord {
+  text: string;
+  /** How it ended, in words; empty while it runs or where it ended well. */
+  end: string;
 }
 
 /** A tool call as its updates leave it: later fields replace earlier ones, as the protocol says. */
 export function toolCallOf(data: unknown): ToolCall {
-  const call: ToolCall = { title: '', kind: 'other', status: 'pending', content: [], locations: [], input: undefined, output: undefined };
+  const call: ToolCall = { title: '', kind: 'other', status: 'pending', content: [], locations: [], input: undefined, output: undefined, terminals: new Map() };
   for (const u of updatesOf(data)) {
+    if (u.sessionUpdate === '_gander_terminal_chunk' || u.sessionUpdate === '_gander_terminal_exit') {
+      terminal(call.terminals, u);
+      continue;
+    }
     if (typeof u.title === 'string') call.title = u.title;
     if (typeof u.kind === 'string') call.kind = u.kind;
     if (typeof u.status === 'string') call.status = u.status;
@@ -108,6 +120,20 @@ export function toolCallOf(data: unknown): ToolCall {
     if (u.rawOutput !== undefined) call.output = u.rawOutput;
   }
   return call;
+}
+
+function terminal(terminals: ToolCall['terminals'], u: Update) {
+  const id = String(u.terminalId ?? '');
+  const record = terminals.get(id) ?? { text: '', end: '' };
+  if (u.sessionUpdate === '_gander_terminal_chunk') record.text += String((u.content as { text?: unknown } | undefined)?.text ?? '');
+  else {
+    const parts = [];
+    if (u.signal) parts.push(`ended by ${String(u.signal)}`);
+    else if (u.code) parts.push(`exit status ${String(u.code)}`);
+    if (Number(u.omitted) > 0) parts.push(`${String(u.omitted)} bytes left out`);
+    record.end = parts.join(', ');
+  }
+  terminals.set(id, record);
 }
 
 export interface PermissionData {

@@ -21,7 +21,7 @@ export type Row =
 
 const ITEMS = new Set(['message', 'thought', 'tool_call', 'plan', 'permission']);
 /** Bookkeeping that says nothing to a reader; the session's details show it. */
-const QUIET = new Set(['created', 'configured', 'linked', 'status']);
+const QUIET = new Set(['created', 'configured', 'linked', 'named', 'status']);
 const LONGEST_GROUP = 60;
 
 const pieces = new WeakMap<Entry, Piece>();

@@ -53,7 +53,7 @@ export function commands(app: App): Record<string, (event?: KeyboardEvent) => bo
     outline: panel('outline'),
     files: panel('files'),
     details: panel('details'),
-    end: onSession(() => document.querySelector<HTMLElement>('[data-testid=conversation]')?.dispatchEvent(new CustomEvent('to-end'))),
+    end: onSession(() => (app.endWanted += 1)),
     continue: onSession((s) => s.interrupted && app.continueTurn(s.interrupted, 'continue')),
     stop: onSession((s) => s.running && app.stop()),
     answer: (event) => {

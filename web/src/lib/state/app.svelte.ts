@@ -43,6 +43,8 @@ export class App {
   sending = $state(false);
   /** Asked of the conversation's view: bring this entry into sight. */
   wanted = $state.raw<{ seq: number; n: number } | null>(null);
+  /** Counts wishes to go to the conversation's end. */
+  endWanted = $state(0);
   /** A session that another window shows was asked for. */
   elsewhere = $state.raw<{ session: Session; window: WindowState } | null>(null);
   /** An address that the reader clicked: shown before anything is opened. */
@@ -52,6 +54,8 @@ export class App {
   session = $derived<Session | null>(this.conversation?.session ?? null);
   offline = $derived(this.connection === 'reconnecting');
 
+  /** Lists beside the main one that are on the screen now. */
+  #watched = new Set<SessionList>();
   #feed: Feed | null = null;
   #pending: { turnId: string; content: string; sessionId: string } | null = null;
   #healthTimer: ReturnType<typeof setTimeout> | undefined;
@@ -135,6 +139,7 @@ export class App {
     switch (change.type) {
       case 'session':
         this.list.apply(change);
+        for (const list of this.#watched) list.apply(change);
         this.#healthLater();
         break;
       case 'window': {
@@ -179,6 +184,14 @@ export class App {
   #healthLater() {
     clearTimeout(this.#healthTimer);
     this.#healthTimer = setTimeout(() => this.backend.health().then((h) => (this.health = h), () => undefined), 1500);
+  }
+
+  watch(list: SessionList) {
+    this.#watched.add(list);
+  }
+
+  unwatch(list: SessionList) {
+    this.#watched.delete(list);
   }
 
   takeBack() {
@@ -319,7 +332,7 @@ export class App {
     const before = session.status;
     const done = await this.#try('Nothing was changed.', () => this.backend.patchSession(session.id, { status }));
     if (!done) return;
-    this.list.apply({ type: 'session', session_id: session.id, data: done });
+    for (const list of [this.list, ...this.#watched]) list.apply({ type: 'session', session_id: session.id, data: done });
     if (this.conversation?.id === done.id) this.conversation.session = done;
     const said = { active: 'Put back', archived: 'Archived', trashed: 'Moved to the trash' }[status];
     const undo = before === 'quarantined' || before === status ? undefined : { label: 'Undo', run: () => void this.setStatus({ ...session, status }, before) };

@@ -1,5 +1,7 @@
 /** Code highlighting, loaded with the first code that is shown. Its output is spans with classes, nothing else. */
-type Highlighter = typeof import('highlight.js/lib/common').default;
+import type { HLJSApi } from 'highlight.js';
+
+type Highlighter = HLJSApi;
 
 let loading: Promise<Highlighter> | null = null;
 const LARGEST = 200_000;

@@ -39,12 +39,6 @@ const fence = (info: string, code: string) => {
 };
 markdown.renderer.rules.fence = (tokens, index) => fence(String(tokens[index]?.info ?? ''), String(tokens[index]?.content ?? ''));
 markdown.renderer.rules.code_block = (tokens, index) => fence('', String(tokens[index]?.content ?? ''));
-for (const rule of ['paragraph_open', 'heading_open', 'list_item_open', 'blockquote_open'] as const) {
-  markdown.core.ruler.push(`dir_${rule}`, (state) => {
-    for (const token of state.tokens) if (token.type === rule) token.attrSet('dir', 'auto');
-  });
-}
-
 const PURIFY = {
   ALLOWED_TAGS: ['p', 'br', 'hr', 'em', 'strong', 's', 'code', 'pre', 'figure', 'figcaption', 'span', 'button', 'ul', 'ol', 'li', 'blockquote', 'h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'table', 'thead', 'tbody', 'tr', 'th', 'td', 'a', 'img', 'div'],
   ALLOWED_ATTR: ['href', 'data-href', 'rel', 'target', 'class', 'title', 'src', 'data-src', 'alt', 'data-language', 'type', 'start', 'dir', 'tabindex'],

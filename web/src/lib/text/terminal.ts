@@ -38,5 +38,4 @@ function applied(style: string, codes: string): string {
   return [...parts].join(' ');
 }
 
-// eslint-disable-next-line no-control-regex
 export const plainTerminal = (text: string) => text.replace(SEQUENCE, '').replace(/\r(?!\n)/g, '\n');
