@@ -123,7 +123,7 @@ impl Agent {
 
     /// Opens a new session of the agent in a folder. Updates may come before the answer: keep reading the events.
     pub async fn new_session(&self, cwd: &Path) -> Result<Opened, AgentError> {
-        let params = json!({"cwd": cwd, "mcpServers": []});
+        let params = json!({"cwd": text(cwd)?, "mcpServers": []});
         let answer = self.ask("session/new", params, self.shared.timeouts.request).await?;
         let Some(id) = answer.get("sessionId").and_then(Value::as_str).filter(|id| !id.is_empty()) else {
             return Err(bad("session/new", "it has no sessionId"));
@@ -133,10 +133,10 @@ impl Agent {
 
     /// Has the agent load a session of its own. What it replays comes in the answer and not as events.
     pub async fn load_session(&self, id: &AgentSessionId, cwd: &Path) -> Result<Replay, AgentError> {
+        let params = json!({"sessionId": id, "cwd": text(cwd)?, "mcpServers": []});
         let _one = self.loading.lock().await;
         self.shared.begin_load(id.clone());
         let mut arriving = self.shared.replaying.subscribe();
-        let params = json!({"sessionId": id, "cwd": cwd, "mcpServers": []});
         let answer = self.ask("session/load", params, Duration::MAX);
         tokio::pin!(answer);
         let answer = loop {
@@ -155,7 +155,7 @@ impl Agent {
 
     /// Has the agent go on with a session of its own without a replay.
     pub async fn resume_session(&self, id: &AgentSessionId, cwd: &Path) -> Result<Opened, AgentError> {
-        let params = json!({"sessionId": id, "cwd": cwd, "mcpServers": []});
+        let params = json!({"sessionId": id, "cwd": text(cwd)?, "mcpServers": []});
         let answer = self.ask("session/resume", params, self.shared.timeouts.request).await?;
         Ok(Opened { agent_session: id.clone(), raw: raw("session/resume", &answer)? })
     }
@@ -176,8 +176,10 @@ impl Agent {
     /// Asks the agent to stop its turn. The prompt's end still comes as an event; open permissions are the caller's to answer.
     pub fn cancel(&self, id: &AgentSessionId) -> Result<(), AgentError> {
         let link = self.link.get().ok_or_else(|| bad("session/cancel", "the agent is not initialized"))?;
-        let sent = UntypedMessage::new("session/cancel", json!({"sessionId": id}))
-            .and_then(|message| link.send_notification(message));
+        let sent = UntypedMessage::new("session/cancel", json!({"sessionId": id})).and_then(|message| {
+            self.shared.note_cancel(id);
+            link.send_notification(message)
+        });
         sent.map_err(|_| self.shared.gone())
     }
 
@@ -246,6 +248,14 @@ impl Agent {
     pub fn stderr_tail(&self) -> String {
         self.shared.stderr_tail()
     }
+}
+
+/// A folder as the protocol can say it.
+fn text(folder: &Path) -> Result<&str, AgentError> {
+    folder.to_str().ok_or_else(|| AgentError::Folder {
+        folder: folder.to_owned(),
+        source: std::io::Error::new(std::io::ErrorKind::InvalidInput, "its name is not UTF-8"),
+    })
 }
 
 fn bad(method: &str, detail: &str) -> AgentError {

@@ -41,8 +41,8 @@ pub(crate) struct Shared {
 #[derive(Debug, Default)]
 struct State {
     asked: HashMap<String, Asked>,
-    /// The sessions that have a prompt running, with the prompt's text.
-    prompts: HashMap<AgentSessionId, String>,
+    /// The sessions that have a prompt running.
+    prompts: HashMap<AgentSessionId, Prompting>,
     loading: Option<Loading>,
     permissions: HashMap<String, oneshot::Receiver<String>>,
     answering: HashMap<String, OwnedSemaphorePermit>,
@@ -60,6 +60,14 @@ pub(crate) enum Asked {
     Load,
     Initialize,
     Other,
+}
+
+#[derive(Debug)]
+struct Prompting {
+    text: String,
+    /// The first terminal that was made since.
+    terminals_from: u64,
+    cancelled: bool,
 }
 
 #[derive(Debug)]
@@ -131,19 +139,31 @@ impl Shared {
         if state.prompts.contains_key(session) {
             return Err(AgentError::Prompting { agent_session: session.clone() });
         }
-        state.prompts.insert(session.clone(), text);
+        let terminals_from = self.terminals.next();
+        state.prompts.insert(session.clone(), Prompting { text, terminals_from, cancelled: false });
         Ok(())
     }
 
-    pub(crate) fn end_prompt(&self, session: &AgentSessionId) {
-        self.state().prompts.remove(session);
+    pub(crate) fn note_cancel(&self, session: &AgentSessionId) {
+        if let Some(prompt) = self.state().prompts.get_mut(session) {
+            prompt.cancelled = true;
+        }
+    }
+
+    /// The agent answered a prompt. What it had us run during a turn that was cancelled must not go on, and not every
+    /// agent ends it itself (goose does not).
+    pub(crate) async fn end_prompt(&self, session: &AgentSessionId) {
+        let prompt = self.state().prompts.remove(session);
+        if let Some(prompt) = prompt.filter(|prompt| prompt.cancelled) {
+            self.terminals.end_since(prompt.terminals_from, session).await;
+        }
     }
 
     /// A user chunk that repeats a part of the prompt that its session is working on.
     pub(crate) fn is_echo(&self, update: &Update) -> bool {
         let state = self.state();
         let Some(prompt) = state.prompts.get(&update.agent_session) else { return false };
-        update.text().is_none_or(|text| prompt.contains(text.trim()))
+        update.text().is_none_or(|text| prompt.text.contains(text.trim()))
     }
 
     pub(crate) fn note_version(&self, version: Option<String>) {

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ pub(crate) struct Terminals {
     events: EventSender,
     bounds: Bounds,
     mark: String,
-    next: std::sync::atomic::AtomicU64,
+    next: AtomicU64,
 }
 
 /// What a command line is started with.
@@ -51,6 +52,8 @@ pub(crate) struct Launch {
 /// One command.
 #[derive(Debug)]
 pub(crate) struct Terminal {
+    number: u64,
+    agent_session: AgentSessionId,
     output: Mutex<Output>,
     exit: watch::Sender<Option<Exit>>,
     kill: tokio::sync::Notify,
@@ -104,8 +107,11 @@ impl Terminals {
             .spawn()?;
         // The command holds the writing ends; keeping our copies would keep the pipe open.
         drop(command);
-        let id = format!("term-{}", self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let id = format!("term-{number}");
         let terminal = Arc::new(Terminal {
+            number,
+            agent_session: launch.agent_session.clone(),
             output: Mutex::default(),
             exit: watch::Sender::new(None),
             kill: tokio::sync::Notify::new(),
@@ -140,6 +146,20 @@ impl Terminals {
         let Some(terminal) = lock(&self.open).remove(id) else { return false };
         terminal.end().await;
         true
+    }
+
+    /// The number of the next terminal.
+    pub(crate) fn next(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// Ends a session's commands that were started from a terminal's number on. The terminals stay for the agent to look at.
+    pub(crate) async fn end_since(&self, number: u64, session: &AgentSessionId) {
+        let since = |terminal: &&Arc<Terminal>| terminal.number >= number && terminal.agent_session == *session;
+        let open: Vec<_> = lock(&self.open).values().filter(since).cloned().collect();
+        for terminal in open {
+            terminal.end().await;
+        }
     }
 
     /// Kills all commands now, without waiting for anything.

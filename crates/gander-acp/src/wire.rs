@@ -41,9 +41,10 @@ impl<'a> Envelope<'a> {
         line.trim_start().starts_with('{').then(|| serde_json::from_str(line).ok())?
     }
 
-    /// The id in one spelling, whatever the agent's.
+    /// The id in one spelling, whatever the agent's; `None` if it is neither a whole number nor a text.
     pub(crate) fn key(&self) -> Option<String> {
-        serde_json::from_str::<serde_json::Value>(self.id?.get()).ok().map(|id| id.to_string())
+        let id = serde_json::from_str::<serde_json::Value>(self.id?.get()).ok()?;
+        (id.is_i64() || id.is_string()).then(|| id.to_string())
     }
 
     pub(crate) fn method(&self) -> Option<String> {
@@ -186,6 +187,10 @@ impl Reader {
 
     async fn request(&mut self, method: &str, envelope: &Envelope<'_>, bytes: usize) -> Result<(), Garbage> {
         let key = envelope.key().ok_or(Garbage::NotAMessage)?;
+        // A second request under an open id could not be told from the first, nor counted.
+        if self.shared.is_answering(&key) {
+            return Err(Garbage::NotAMessage);
+        }
         self.shared.begin_answering(key.clone()).await;
         if method != "session/request_permission" {
             self.forward(method, envelope, false).await;
@@ -228,7 +233,7 @@ impl Reader {
                         detail: "it has neither a result nor an error".into(),
                     }),
                 };
-                self.shared.end_prompt(&agent_session);
+                self.shared.end_prompt(&agent_session).await;
                 self.shared.events.send(AgentEvent::PromptEnded { agent_session, result }, bytes).await;
             }
             Asked::Load => self.shared.replay_is_complete(),

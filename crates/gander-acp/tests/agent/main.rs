@@ -42,6 +42,7 @@ fn scripted(mode: &str) -> std::io::Result<()> {
         out.write_all(b"\n")?;
         out.flush()
     };
+    let mut prompted = Value::Null;
     for line in std::io::stdin().lock().lines() {
         let message: Value = serde_json::from_str(&line?).unwrap_or_default();
         let (id, method) = (&message["id"], message["method"].as_str().unwrap_or_default());
@@ -147,6 +148,27 @@ fn scripted(mode: &str) -> std::io::Result<()> {
                     }
                     say(&answer(json!({"stopReason": "end_turn"})))?;
                 }
+                // Has a command run, and when cancelled answers without ending it, as goose does.
+                "leaver" => {
+                    prompted = id.clone();
+                    let params = json!({"sessionId": "s", "command": "echo $$; exec sleep 1000"});
+                    say(&json!({"jsonrpc": "2.0", "id": 1, "method": "terminal/create", "params": params}).to_string())?;
+                }
+                // Ids that nobody may use: none of them may cost a place for good.
+                "ids" => {
+                    let ask = |id: Value| {
+                        let params = json!({"sessionId": "s", "toolCall": {"toolCallId": "t"}, "options": []});
+                        json!({"jsonrpc": "2.0", "id": id, "method": "session/request_permission", "params": params})
+                            .to_string()
+                    };
+                    for _ in 0..100 {
+                        say(&ask(json!(1.5)))?;
+                        say(&ask(json!({"an": "object"})))?;
+                        say(&ask(json!("the same")))?;
+                    }
+                    say(&ask(json!("another")))?;
+                    say(&answer(json!({"stopReason": "end_turn"})))?;
+                }
                 // Closes its output and stays.
                 "half" => {
                     rustix::stdio::dup2_stdout(std::fs::File::open("/dev/null")?)?;
@@ -156,6 +178,9 @@ fn scripted(mode: &str) -> std::io::Result<()> {
                 }
                 _ => say(&answer(json!({"nonsense": true})))?,
             },
+            "session/cancel" if !prompted.is_null() => {
+                say(&json!({"jsonrpc": "2.0", "id": prompted, "result": {"stopReason": "cancelled"}}).to_string())?;
+            }
             _ => {}
         }
     }

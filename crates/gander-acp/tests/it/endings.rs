@@ -44,6 +44,23 @@ async fn a_child_that_left_the_group_is_ended_with_its_agent() {
 }
 
 #[tokio::test]
+async fn a_command_of_a_cancelled_turn_is_ended_before_the_turn() {
+    let mut probe = Probe::start("leaver").await;
+    probe.send("go");
+    let pid = loop {
+        if let AgentEvent::Terminal(output) = probe.next().await {
+            break output.text.trim().parse().unwrap();
+        }
+    };
+    assert!(lives(pid));
+    probe.agent.cancel(&probe.session).unwrap();
+    let turn = probe.until_end(None).await;
+    assert_eq!(turn.outcome(), "cancelled");
+    let ended = turn.others.iter().any(|event| matches!(event, AgentEvent::Terminal(output) if output.exit.is_some()));
+    assert!(ended && !lives(pid), "{:?}", turn.others);
+}
+
+#[tokio::test]
 async fn dropping_the_last_handle_ends_the_agent() {
     let Probe { agent, events, folder: _folder, home: _home, .. } = Probe::start("scratch").await;
     let pid = agent.process().pid;

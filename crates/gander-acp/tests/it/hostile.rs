@@ -188,6 +188,21 @@ async fn requests_beyond_the_bound_wait_in_the_pipe() {
 }
 
 #[tokio::test]
+async fn requests_with_bad_or_repeated_ids_take_no_place() {
+    let mut probe = Probe::start("ids").await;
+    probe.send("go");
+    let mut open = Vec::new();
+    loop {
+        match probe.next().await {
+            AgentEvent::Permission(permission) => open.push(permission),
+            AgentEvent::PromptEnded { .. } => break,
+            _ => {}
+        }
+    }
+    assert_eq!(open.len(), 2, "one each for the two ids that are ids");
+}
+
+#[tokio::test]
 async fn an_agent_that_closes_its_output_is_ended() {
     let mut probe = Probe::start("half").await;
     let turn = probe.turn("go", None).await;

@@ -157,8 +157,11 @@ impl Turn {
         let hits = tokio::task::spawn_blocking(move || search(&looked, &text)).await.unwrap_or_default();
         let lines: String =
             hits.iter().map(|(file, line, text)| format!("{}:{line}: {text}\n", file.display())).collect();
-        let locations: Vec<Value> =
-            hits.iter().take(50).map(|(file, line, _)| json!({"path": folder.join(file), "line": line})).collect();
+        let locations: Vec<Value> = hits
+            .iter()
+            .take(50)
+            .map(|(file, line, _)| json!({"path": folder.join(file).to_string_lossy(), "line": line}))
+            .collect();
         let content = json!([text_content(if lines.is_empty() { "nothing found" } else { &lines })]);
         self.change(&mut call, json!({"status": "completed", "locations": locations, "content": content})).await?;
         if hits.is_empty() {
