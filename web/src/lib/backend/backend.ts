@@ -1,5 +1,5 @@
 import type {
-  Agent, AgentSpec, Attachment, Change, Config, ContentBlock, ContinueHow, Draft, EntryPage, Finding, Folders, Geometry, Head, Health,
+  Agent, AgentCheck, AgentSpec, Attachment, Change, Config, ContentBlock, ContinueHow, Draft, EntryPage, Finding, Folders, Geometry, Head, Health,
   Job, Problem, Queue, ScrollPosition, SearchPage, SendRequest, Sent, Session, SessionFilter, SessionPage, Status, WindowState,
 } from './types';
 
@@ -70,7 +70,7 @@ export interface Backend {
   agents(): Promise<Agent[]>;
   addAgent(spec: AgentSpec): Promise<void>;
   removeAgent(id: string): Promise<void>;
-  checkAgent(id: string): Promise<Agent>;
+  checkAgent(id: string): Promise<AgentCheck>;
   folders(path?: string): Promise<Folders>;
 
   windows(): Promise<WindowState[]>;

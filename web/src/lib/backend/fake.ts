@@ -336,7 +336,7 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
       await wait(700);
       const agent = agents.find((a) => a.id === id);
       if (!agent) throw refuse(404, 'not_found', 'There is no such agent.');
-      return { ...agent };
+      return { ok: agent.available === true, agent: { ...agent }, error: agent.available ? null : agent.detail };
     },
     async folders(path = '/home/mira') {
       await wait();

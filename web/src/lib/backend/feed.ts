@@ -78,6 +78,8 @@ export function openFeed(handlers: FeedHandlers, path: string, after?: string): 
         handlers.reset();
         continue;
       }
+      // Another tab has this window now: attaching again by itself would take it back.
+      if (change.type === 'taken') attached = null;
       handlers.change(change);
       if (change.cursor && change.type !== 'hello') cursor = change.cursor;
     }

@@ -1,6 +1,6 @@
 import { BackendError, Unreachable, type Backend, type EntryBounds, type FeedHandlers } from './backend';
 import { openFeed } from './feed';
-import type { Agent, Attachment, Config, Draft, EntryPage, Finding, Folders, Health, Job, Problem, Queue, SearchPage, Sent, Session, SessionFilter, SessionPage, WindowState } from './types';
+import type { Agent, AgentCheck, Attachment, Config, Draft, EntryPage, Finding, Folders, Health, Job, Problem, Queue, SearchPage, Sent, Session, SessionFilter, SessionPage, WindowState } from './types';
 
 const ROOT = '/api/v1';
 const TIMEOUT_MS = 20_000;
@@ -68,7 +68,7 @@ export function httpBackend(): Backend {
     agents: async () => (await get<{ agents: Agent[] }>('agents')).agents,
     addAgent: (spec) => post('agents', spec),
     removeAgent: (agent) => json('DELETE', `agents/${id(agent)}`),
-    checkAgent: (agent) => post<Agent>(`agents/${id(agent)}/check`),
+    checkAgent: (agent) => post<AgentCheck>(`agents/${id(agent)}/check`),
     folders: (path) => get<Folders>('folders', { path }),
 
     windows: async () => (await get<{ windows: WindowState[] }>('windows')).windows,

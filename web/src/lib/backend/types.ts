@@ -50,6 +50,8 @@ export interface Session {
   origin: unknown;
   bytes: number;
   draft: boolean;
+  /** What is wrong with a quarantined one. */
+  finding?: Finding | null;
 }
 
 export interface Entry {
@@ -216,6 +218,12 @@ export interface Agent {
   version: string | null;
 }
 
+export interface AgentCheck {
+  ok: boolean;
+  agent: Agent;
+  error?: string | null;
+}
+
 export interface AgentSpec {
   id: string;
   name?: string;
@@ -264,7 +272,7 @@ export interface Job {
   done: number;
   total: number;
   report?: { ok: boolean; root: string; sessions: number; entries: number; findings: Finding[] } | null;
-  error?: string | null;
+  error?: Problem | null;
 }
 
 export interface Problem {

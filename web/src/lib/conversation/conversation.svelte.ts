@@ -202,7 +202,6 @@ export class Conversation {
       if (entry && bodyOf(entry).item === change.item) return;
     }
     const fresh = new LiveItem({ item: change.item, kind: change.kind, ord: change.ord, turn: change.turn, at: new Date().toISOString() });
-    if (change.kind === 'permission') fresh.data = Array.isArray(change.updates) ? change.updates[0] : (change as { data?: unknown }).data;
     if (!fresh.grow(change)) {
       void this.load();
       return;

@@ -103,10 +103,12 @@ export interface TerminalRecord {
   end: string;
 }
 
-/** A tool call as its updates leave it: later fields replace earlier ones, as the protocol says. */
-export function toolCallOf(data: unknown): ToolCall {
-  const call: ToolCall = { title: '', kind: 'other', status: 'pending', content: [], locations: [], input: undefined, output: undefined, terminals: new Map() };
-  for (const u of updatesOf(data)) {
+export const emptyCall = (): ToolCall => ({ title: '', kind: 'other', status: 'pending', content: [], locations: [], input: undefined, output: undefined, terminals: new Map() });
+
+/** A tool call after more updates: later fields replace earlier ones, as the protocol says. */
+export function foldCall(before: ToolCall, updates: readonly Update[]): ToolCall {
+  const call: ToolCall = { ...before, terminals: new Map(before.terminals) };
+  for (const u of updates) {
     if (u.sessionUpdate === '_gander_terminal_chunk' || u.sessionUpdate === '_gander_terminal_exit') {
       terminal(call.terminals, u);
       continue;
@@ -122,9 +124,11 @@ export function toolCallOf(data: unknown): ToolCall {
   return call;
 }
 
+export const toolCallOf = (data: unknown): ToolCall => foldCall(emptyCall(), updatesOf(data));
+
 function terminal(terminals: ToolCall['terminals'], u: Update) {
   const id = String(u.terminalId ?? '');
-  const record = terminals.get(id) ?? { text: '', end: '' };
+  const record = { ...(terminals.get(id) ?? { text: '', end: '' }) };
   if (u.sessionUpdate === '_gander_terminal_chunk') record.text += String((u.content as { text?: unknown } | undefined)?.text ?? '');
   else {
     const parts = [];

@@ -1,5 +1,5 @@
 import type { OpenItem, OpenItemChange } from '../backend/types';
-import { isText, textOf, updatesOf, type Update } from './entry';
+import { emptyCall, foldCall, isText, textOf, updatesOf, type ToolCall, type Update } from './entry';
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -12,10 +12,14 @@ export class LiveItem {
   readonly turn: string | null;
   readonly at: string;
   text = $state('');
+  /** The plan's last state, or what a kind without a face of its own told. */
   updates = $state.raw<Update[]>([]);
+  /** A tool call as it stands: each update is folded in once. */
+  call = $state.raw<ToolCall>(emptyCall());
   /** Permissions and other kinds whose data is one object. */
   data = $state.raw<unknown>(null);
-  #bytes = 0;
+  /** How much is known, as the server counts it: bytes of a text, else updates. */
+  #size = 0;
 
   constructor(from: Pick<OpenItem, 'item' | 'kind' | 'ord' | 'turn' | 'at'>) {
     this.item = from.item;
@@ -27,29 +31,41 @@ export class LiveItem {
 
   static of(open: OpenItem): LiveItem {
     const live = new LiveItem(open);
-    live.data = open.data;
+    const updates = updatesOf(open.data);
+    live.data = Array.isArray(open.data) ? open.data[0] : open.data;
     if (isText(open)) {
       live.text = textOf(open.data).text;
-      live.#bytes = encoder.encode(live.text).length;
-    } else live.updates = updatesOf(open.data);
+      live.#size = encoder.encode(live.text).length;
+    } else {
+      live.#fold(updates);
+      // Neighbours that differ only in text come joined, so their number says less than the count that is told.
+      live.#size = Math.max(open.bytes, updates.length);
+    }
     return live;
+  }
+
+  #fold(updates: Update[]) {
+    if (this.kind === 'tool_call') this.call = foldCall(this.call, updates);
+    else this.updates = this.kind === 'plan' ? updates.slice(-1) : [...this.updates, ...updates];
   }
 
   /** Adds what is new of `change`; false where something between is missing and the item has to be read again. */
   grow(change: OpenItemChange): boolean {
-    if (change.text !== undefined) {
-      const added = encoder.encode(change.text);
-      const known = this.#bytes - change.from;
-      if (known < 0) return false;
+    const known = this.#size - change.from;
+    if (known < 0) return false;
+    if (isText(this)) {
+      const added = encoder.encode(change.text ?? '');
       if (known >= added.length) return true;
-      this.text += known === 0 ? change.text : decoder.decode(added.subarray(known));
-      this.#bytes = change.from + added.length;
+      this.text += known === 0 ? (change.text ?? '') : decoder.decode(added.subarray(known));
+      this.#size = change.from + added.length;
       return true;
     }
     const updates = (change.updates ?? []) as Update[];
-    const known = this.updates.length - change.from;
-    if (known < 0) return false;
-    if (known < updates.length) this.updates = [...this.updates, ...updates.slice(known)];
+    if (this.data === null) this.data = updates[0] ?? null;
+    if (known < updates.length) {
+      this.#fold(updates.slice(known));
+      this.#size = change.from + updates.length;
+    }
     return true;
   }
 }

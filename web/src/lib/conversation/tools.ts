@@ -30,7 +30,8 @@ const folding = new WeakMap<object, ToolCall>();
 
 export function callOf(piece: Piece, fetched?: unknown): ToolCall {
   if (fetched !== undefined && fetched !== null) return toolCallOf(fetched);
-  const data = piece.live ? piece.live.updates : updatesOf(piece.body?.data);
+  if (piece.live) return piece.live.call;
+  const data = updatesOf(piece.body?.data);
   const known = folding.get(data);
   if (known) return known;
   const call = toolCallOf(data);

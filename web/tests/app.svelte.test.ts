@@ -1,0 +1,163 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { BackendError, Unreachable, type Backend } from '../src/lib/backend/backend';
+import { fakeBackend } from '../src/lib/backend/fake';
+import type { SendRequest } from '../src/lib/backend/types';
+import { App } from '../src/lib/state/app.svelte';
+
+const WINDOW = '11111111-1111-7111-8111-111111111111';
+const OTHER = '22222222-2222-7222-8222-222222222222';
+
+async function started(scene: string, change: (backend: Backend) => Partial<Backend> = () => ({})) {
+  const fake = fakeBackend(new URLSearchParams({ scene }));
+  const backend = Object.assign({}, fake, change(fake)) as Backend;
+  const app = new App(backend, WINDOW);
+  await app.start();
+  await expect.poll(() => app.conversation?.phase).toBe('ready');
+  return app;
+}
+
+beforeEach(() => localStorage.clear());
+afterEach(() => localStorage.clear());
+
+describe('g09 exactly once', () => {
+  test('a send whose answer was lost is repeated with the same turn id', async () => {
+    const sent: SendRequest[] = [];
+    const app = await started('default', (backend) => ({
+      send: async (id, request) => {
+        sent.push(request);
+        if (sent.length === 1) throw new Unreachable();
+        return backend.send(id, request);
+      },
+    }));
+    app.draft?.type('only once');
+    await app.send();
+    expect(app.draft?.text).toBe('only once');
+    await app.send();
+    expect(app.draft?.text).toBe('');
+    expect(sent.map((r) => r.turn_id)).toEqual([sent[0]?.turn_id, sent[0]?.turn_id]);
+  });
+
+  test('another text is another turn', async () => {
+    const sent: SendRequest[] = [];
+    const app = await started('default', () => ({
+      send: async (_id, request) => {
+        sent.push(request);
+        throw new Unreachable();
+      },
+    }));
+    app.draft?.type('one');
+    await app.send();
+    app.draft?.type('two');
+    await app.send();
+    expect(sent[0]?.turn_id).not.toBe(sent[1]?.turn_id);
+  });
+
+  test('a draft that is not saved is not sent', async () => {
+    let sends = 0;
+    const app = await started('default', (backend) => ({
+      saveDraft: async () => {
+        throw new Unreachable();
+      },
+      send: (id, request) => {
+        sends += 1;
+        return backend.send(id, request);
+      },
+    }));
+    app.draft?.type('kept');
+    await app.send();
+    expect(sends).toBe(0);
+    expect(app.draft?.text).toBe('kept');
+  });
+
+  test('a conversation that went on elsewhere keeps the text and shows what is new', async () => {
+    const app = await started('default', () => ({
+      send: async () => {
+        throw new BackendError({ status: 409, code: 'head_moved', title: 'moved', head: { seq: 99, hash: 'x' } });
+      },
+    }));
+    app.draft?.type('composed against the past');
+    await app.send();
+    expect(app.draft?.text).toBe('composed against the past');
+    expect(app.toasts.items.at(-1)?.text).toContain('another window');
+  });
+
+  test('a prompt is composed against the head that is shown', async () => {
+    const sent: SendRequest[] = [];
+    const app = await started('default', (backend) => ({
+      send: (id, request) => {
+        sent.push(request);
+        return backend.send(id, request);
+      },
+    }));
+    const last = app.conversation?.entries.at(-1);
+    app.draft?.type('go on');
+    await app.send();
+    expect(sent[0]?.expected_head).toEqual({ seq: last?.seq, hash: last?.hash });
+  });
+});
+
+describe('windows', () => {
+  test('a failed open never points the window at another session', async () => {
+    const app = await started('default', () => ({
+      showSession: async () => {
+        throw new Unreachable();
+      },
+    }));
+    const before = app.conversation?.id;
+    const other = app.list.items.find((s) => s.id !== before);
+    if (!other) throw new Error('the scene has one session only');
+    await app.open(other, 'here');
+    expect(app.conversation?.id).toBe(before);
+  });
+
+  test('a session that another window shows is asked about', async () => {
+    const app = await started('default', (backend) => ({
+      windows: async () => (await backend.windows()).map((w) => ({ ...w, attached: true })),
+    }));
+    const shown = app.windows.find((w) => w.id === OTHER)?.session_id;
+    const session = app.list.items.find((s) => s.id === shown);
+    if (!session) throw new Error('the other window shows nothing in the list');
+    const before = app.conversation?.id;
+    await app.open(session);
+    expect(app.elsewhere?.window.id).toBe(OTHER);
+    expect(app.conversation?.id).toBe(before);
+    await app.open(session, 'here');
+    expect(app.conversation?.id).toBe(session.id);
+  });
+
+  test('a draft that is being typed is saved before the window shows another session', async () => {
+    const app = await started('default');
+    const first = app.session;
+    const other = app.list.items.find((s) => s.id !== first?.id);
+    if (!first || !other) throw new Error('the scene is too small');
+    app.draft?.type('left behind');
+    await app.open(other, 'here');
+    expect(app.draft?.text).toBe('');
+    await app.open(first, 'here');
+    expect(app.draft?.text).toBe('left behind');
+  });
+
+  test('while nothing can be saved, nothing is sent', async () => {
+    let sends = 0;
+    const app = await started('not-saving', (backend) => ({
+      send: (id, request) => {
+        sends += 1;
+        return backend.send(id, request);
+      },
+    }));
+    await expect.poll(() => app.saving.saving).toBe(false);
+    app.draft?.type('wait');
+    await app.send();
+    expect(sends).toBe(0);
+  });
+});
+
+test('trash can be undone', async () => {
+  const app = await started('default');
+  const session = app.session;
+  if (!session) throw new Error('no session');
+  await app.setStatus(session, 'trashed');
+  expect(app.session?.status).toBe('trashed');
+  app.toasts.items.at(-1)?.action?.run();
+  await expect.poll(() => app.session?.status).toBe('active');
+});
