@@ -224,19 +224,17 @@ impl Gander {
         self.session(fork).await
     }
 
-    #[cfg(any())]
     /// Erases one body for good.
     pub async fn redact(&self, session: SessionId, body: dto::RedactBody) -> Result<dto::SessionBody, ApiError> {
-        self.ctx.write(move |tx| tx.redact(session, Seq(body.seq)).map(|_| ())).await?;
+        self.ctx.write(move |tx| tx.redact(session, Seq(body.seq))).await?;
         self.session(session).await
     }
 
-    #[cfg(any())]
     /// Erases the bodies of a trashed session for good.
     pub async fn purge(&self, session: SessionId) -> Result<dto::SessionBody, ApiError> {
         // An agent that is kept for it remembers the conversation: it goes first.
         self.ctx.live.tell(&self.ctx, session, Command::Evict);
-        self.ctx.write(move |tx| tx.purge(session).map(|_| ())).await?;
+        self.ctx.write(move |tx| tx.purge(session)).await?;
         self.session(session).await
     }
 

@@ -72,6 +72,8 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(sessions::entry_data))
         .routes(routes!(sessions::drafts))
         .routes(routes!(sessions::fork))
+        .routes(routes!(sessions::redact))
+        .routes(routes!(sessions::purge))
         .routes(routes!(turns::send))
         .routes(routes!(turns::cancel))
         .routes(routes!(turns::go_on))

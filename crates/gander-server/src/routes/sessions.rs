@@ -91,7 +91,6 @@ pub async fn fork(
 }
 
 /// Erases one entry's body for good; its hash stays.
-#[cfg(any())]
 #[utoipa::path(post, path = "/sessions/{id}/redact", tag = "sessions", operation_id = "redactEntry", params(("id" = String, Path)), request_body = RedactBody,
     responses((status = 200, body = SessionBody), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
 pub async fn redact(
@@ -103,7 +102,6 @@ pub async fn redact(
 }
 
 /// Erases the bodies of a trashed session for good.
-#[cfg(any())]
 #[utoipa::path(post, path = "/sessions/{id}/purge", tag = "sessions", operation_id = "purgeSession", params(("id" = String, Path)),
     responses((status = 200, body = SessionBody), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
 pub async fn purge(State(app): State<App>, Path(session): Path<String>) -> Reply<SessionBody> {

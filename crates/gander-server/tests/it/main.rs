@@ -2,5 +2,7 @@
 
 mod world;
 
+mod changes;
+mod gate;
 mod openapi;
 mod slice;
