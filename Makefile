@@ -1,6 +1,6 @@
 # The two commands: `make run` starts Gander, `make test` runs every check and test.
 #
-# Needs Rust (rustup's stable, 1.95 or newer), Node 20 or newer, a C compiler and make. What else the tests need
+# Needs Rust (rustup's stable, 1.95 or newer), Node 20.19 or newer, a C compiler and make. What else the tests need
 # (Debian's chromium) `make test` installs when it may, and names exactly when it may not.
 
 SHELL := bash
@@ -9,7 +9,11 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 WEB_INPUTS := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -name README.md 2>/dev/null)
-WEB_DIST := web/dist/index.html
+WEB_BUILT := web/node_modules/.built
+# Without a built UI, cargo puts a page there that says how to build it: only `assets` tells the two apart.
+ifeq ($(wildcard web/dist/assets),)
+.PHONY: $(WEB_BUILT)
+endif
 XTASK := cargo run --quiet --package xtask --
 
 .PHONY: help run test check web web-test unit e2e bench setup clean
@@ -33,10 +37,10 @@ unit: web ## The Rust tests.
 e2e: web ## The tests that drive the built binary: the journey in Chromium, and a real agent.
 	@.ci/e2e
 
-web: $(WEB_DIST) ## The web UI, built only when its inputs changed.
+web: $(WEB_BUILT) ## The web UI, built only when its inputs changed.
 
 web-test: web ## Types, lint and unit tests of the web UI.
-	@cd web && npm run --silent check && npm run --silent lint && npm test --silent
+	@cd web && npm run --silent check && npm test --silent
 
 bench: web ## Measure speed and memory beside the machine's floors; writes docs/BENCHMARKS.md.
 	@cargo run --release --quiet --package xtask -- bench
@@ -47,9 +51,9 @@ setup: ## Look for what the tests need; install what is missing where that is po
 clean: ## Remove everything that was built.
 	@rm -rf target web/dist web/node_modules e2e/node_modules artefacts
 
-$(WEB_DIST): $(WEB_INPUTS) | web/node_modules/.package-lock.json
-	@cd web && npm run --silent build && touch dist/index.html
+$(WEB_BUILT): $(WEB_INPUTS) | web/node_modules/.package-lock.json
+	@cd web && npm run --silent build && touch node_modules/.built
 
 web/node_modules/.package-lock.json: web/package.json web/package-lock.json
-	@command -v npm >/dev/null || { echo 'gander: npm is not here. Install Node 20 or newer (Debian: apt-get install nodejs npm).' >&2; exit 1; }
+	@command -v npm >/dev/null || { echo 'gander: npm is not here. Install Node 20.19 or newer (https://nodejs.org).' >&2; exit 1; }
 	@cd web && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json

@@ -1,0 +1,85 @@
+use std::path::Path;
+
+use clap::Args;
+use gander_server::{Running, RuntimeFile, ServeOptions, Server};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Context;
+use crate::failure::Failure;
+use crate::instance::{Instance, not_serving};
+use crate::output::Outcome;
+
+/// Serve without opening a window
+///
+/// The first line of standard output is JSON: the address, the process, the data folder and the runtime file, which holds the
+/// token that programs use. The port is chosen once for a data folder and kept. Ends on Ctrl-C, SIGTERM or `gander stop`.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  gander serve
+  gander serve --port 4000
+  gander --data-dir /tmp/try serve
+
+What goes on is logged on standard error; GANDER_LOG=debug says more.")]
+pub struct Serve {
+    /// Listen on this port of 127.0.0.1, and keep it for this data folder
+    #[arg(long, value_name = "N")]
+    port: Option<u16>,
+}
+
+impl Serve {
+    pub async fn run(self, context: &Context<'_>) -> Result<Outcome, Failure> {
+        if let Some(running) = Instance::find(&context.data_dir).await? {
+            return Err(already_running(&context.data_dir, &running.client.url()));
+        }
+        let running = start(&context.data_dir, self.port).await?;
+        let first = json!({
+            "url": running.url(),
+            "pid": std::process::id(),
+            "data_dir": running.data_dir(),
+            "runtime_file": running.data_dir().join(RuntimeFile::NAME),
+        });
+        context.output.print(&format!("{first}\n"));
+        until_stopped(running).await
+    }
+}
+
+fn already_running(data_dir: &Path, url: &str) -> Failure {
+    let pid = RuntimeFile::read(data_dir).map(|runtime| format!(" (process {})", runtime.pid)).unwrap_or_default();
+    Failure::new(
+        format!("Gander runs on {} already: {url}{pid}.", data_dir.display()),
+        "Use it (gander open), end it (gander stop), or name another folder with --data-dir.",
+    )
+}
+
+/// Opens the journal and listens.
+pub async fn start(data_dir: &Path, port: Option<u16>) -> Result<Running, Failure> {
+    log();
+    let mut options = ServeOptions::new(data_dir);
+    options.port = port;
+    Server::start(options).await.map_err(|error| not_serving(data_dir, &error))
+}
+
+/// Serves until a signal or `gander stop`, then ends in order. A second signal does not wait.
+pub async fn until_stopped(running: Running) -> Result<Outcome, Failure> {
+    let refused = |error: std::io::Error| Failure::new("Signals cannot be received here.", "").because(&error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(refused)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(refused)?;
+    tokio::select! {
+        () = running.stop_requested() => {}
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
+    }
+    tokio::select! {
+        () = running.stop() => Ok(Outcome::Done),
+        _ = tokio::signal::ctrl_c() => Err(Failure::new("Stopped at once, before everything had ended.", "Nothing acknowledged is lost; the next start recovers.")),
+    }
+}
+
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("GANDER_LOG").unwrap_or_else(|_| "warn".into());
+    // A second subscriber in one process is refused, and the first one goes on.
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+}

@@ -1,0 +1,21 @@
+// Waiting for conditions, never for time to pass.
+
+/** Far above what anything takes: reaching it is a failure, not a measurement. */
+export const PATIENCE_MS = 60_000;
+
+/** Asks again and again until `condition` gives something true, and gives that. What it throws is told if it never does. */
+export async function until(what, condition, patience = PATIENCE_MS) {
+  const end = Date.now() + patience;
+  let last;
+  for (;;) {
+    try {
+      const value = await condition();
+      if (value) return value;
+      last = undefined;
+    } catch (error) {
+      last = error;
+    }
+    if (Date.now() > end) throw new Error(`waited ${patience / 1000} s in vain for ${what}`, { cause: last });
+    await new Promise((go) => setTimeout(go, 20));
+  }
+}
