@@ -60,6 +60,7 @@ export class App {
   #pending: { turnId: string; content: string; sessionId: string } | null = null;
   #healthTimer: ReturnType<typeof setTimeout> | undefined;
   #asked = 0;
+  #seeing: string | null = null;
 
   constructor(backend: Backend, windowId: string) {
     this.backend = backend;
@@ -256,7 +257,7 @@ export class App {
     this.go(null);
     this.finding = false;
     if (seq !== undefined) this.want(seq);
-    if (session.unseen) this.backend.patchSession(session.id, { seen: true }).catch(() => undefined);
+    this.seen();
   }
 
   want(seq: number) {
@@ -351,6 +352,32 @@ export class App {
     if (!fork) return;
     await this.open(fork, 'here');
     this.toasts.show('Forked. The original is untouched.', { action: { label: 'Back to the original', run: () => void this.open(session, 'here') } });
+  }
+
+  /** A fork that ends before a prompt, with that prompt's text in the composer to be changed. */
+  async forkBefore(seq: number, text: string): Promise<void> {
+    const session = this.session;
+    if (!session) return;
+    const fork = await this.#try('The fork was not made.', () => this.backend.fork(session.id, seq - 1));
+    if (!fork) return;
+    await this.open(fork, 'here');
+    if (this.conversation?.id === fork.id) this.draft?.put(text);
+  }
+
+  /** What the reader looks at is seen. */
+  seen() {
+    const session = this.session;
+    if (!session?.unseen || this.page !== null || !document.hasFocus() || this.#seeing === session.id) return;
+    this.#seeing = session.id;
+    this.backend
+      .patchSession(session.id, { seen: true })
+      .catch(() => undefined)
+      .finally(() => (this.#seeing = null));
+  }
+
+  focused() {
+    this.#feed?.focus();
+    this.seen();
   }
 
   /** Sends the draft. The text stays in the composer until the server has it; the same turn id is used for every retry. */

@@ -10,6 +10,12 @@ const markdown = new MarkdownIt('default', { html: false, linkify: true, breaks:
 markdown.linkify.set({ fuzzyLink: false, fuzzyEmail: false });
 markdown.validateLink = (url) => /^(https?:|mailto:|[^:]*$)/i.test(url.trim());
 
+interface Reading {
+  /** The reader has allowed images from the web. */
+  remoteImages?: boolean;
+  [key: string]: unknown;
+}
+
 const escape = (text: string) => markdown.utils.escapeHtml(text);
 const isWeb = (url: string) => /^(https?:|mailto:)/i.test(url);
 
@@ -17,11 +23,12 @@ markdown.renderer.rules.link_open = (tokens, index) => {
   const href = String(tokens[index]?.attrGet('href') ?? '');
   return isWeb(href) ? `<a href="${escape(href)}" data-href="${escape(href)}" rel="noopener noreferrer nofollow" target="_blank">` : `<a class="plain" title="${escape(href)}">`;
 };
-markdown.renderer.rules.image = (tokens, index) => {
+markdown.renderer.rules.image = (tokens, index, _options, env) => {
   const token = tokens[index];
   const source = String(token?.attrGet('src') ?? '');
   const label = token?.content || 'Image';
   if (/^data:image\/(png|jpeg|gif|webp);base64,/i.test(source)) return `<img src="${escape(source)}" alt="${escape(label)}">`;
+  if ((env as Reading | undefined)?.remoteImages && /^https:\/\//i.test(source)) return `<img src="${escape(source)}" alt="${escape(label)}" loading="lazy" referrerpolicy="no-referrer">`;
   return `<button type="button" class="remote-image" data-src="${escape(source)}">${escape(label)}</button>`;
 };
 const aligned = (tag: string): NonNullable<typeof markdown.renderer.rules.th_open> => (tokens, index) => {
@@ -41,7 +48,7 @@ markdown.renderer.rules.fence = (tokens, index) => fence(String(tokens[index]?.i
 markdown.renderer.rules.code_block = (tokens, index) => fence('', String(tokens[index]?.content ?? ''));
 const PURIFY = {
   ALLOWED_TAGS: ['p', 'br', 'hr', 'em', 'strong', 's', 'code', 'pre', 'figure', 'figcaption', 'span', 'button', 'ul', 'ol', 'li', 'blockquote', 'h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'table', 'thead', 'tbody', 'tr', 'th', 'td', 'a', 'img', 'div'],
-  ALLOWED_ATTR: ['href', 'data-href', 'rel', 'target', 'class', 'title', 'src', 'data-src', 'alt', 'data-language', 'type', 'start', 'dir', 'tabindex'],
+  ALLOWED_ATTR: ['href', 'data-href', 'rel', 'target', 'class', 'title', 'src', 'data-src', 'alt', 'data-language', 'type', 'start', 'dir', 'tabindex', 'loading', 'referrerpolicy'],
   ALLOW_ARIA_ATTR: false,
   ALLOW_DATA_ATTR: false,
   ADD_ATTR: ['target'],
@@ -59,8 +66,7 @@ function offsets(text: string): number[] {
   return starts;
 }
 
-function renderFrom(text: string, base: number): MarkdownBlock[] {
-  const env = {};
+function renderFrom(text: string, base: number, env: Reading): MarkdownBlock[] {
   const tokens = markdown.parse(text, env);
   const lines = offsets(text);
   const blocks: MarkdownBlock[] = [];
@@ -85,16 +91,16 @@ export class GrowingMarkdown {
   #text = '';
   #blocks: MarkdownBlock[] = [];
 
-  update(text: string, finished: boolean): MarkdownBlock[] {
+  update(text: string, finished: boolean, reading: Reading = {}): MarkdownBlock[] {
     if (text === this.#text && !finished) return this.#blocks;
     const keep = this.#blocks.length - 2;
     const grown = !finished && keep > 0 && text.startsWith(this.#text);
     // Definitions of links may stand anywhere, so the finished text is read as a whole once.
     const from = grown ? (this.#blocks[keep]?.start ?? 0) : 0;
-    this.#blocks = [...(grown ? this.#blocks.slice(0, keep) : []), ...renderFrom(text.slice(from), from)];
+    this.#blocks = [...(grown ? this.#blocks.slice(0, keep) : []), ...renderFrom(text.slice(from), from, { ...reading })];
     this.#text = text;
     return this.#blocks;
   }
 }
 
-export const renderMarkdown = (text: string): string => renderFrom(text, 0).map((b) => b.html).join('');
+export const renderMarkdown = (text: string): string => renderFrom(text, 0, {}).map((b) => b.html).join('');
