@@ -1,7 +1,7 @@
 //! Windows and drafts (G5, G6).
 
 use gander_journal::Draft;
-use gander_journal::WindowPatch;
+use gander_journal::{NewSession, WindowPatch};
 use gander_model::{SessionId, WindowId};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -119,6 +119,14 @@ impl Gander {
         self.check_serving()?;
         let (agent, cwd) = self.chat_start(new.agent, new.cwd)?;
         let session = self.ctx.write(move |tx| tx.new_chat(window, &agent, &cwd)).await?;
+        self.session(session).await
+    }
+
+    /// A session without a window: for programs, which send to it at once.
+    pub async fn new_session(&self, new: dto::NewChat) -> Result<dto::SessionBody, ApiError> {
+        self.check_serving()?;
+        let (agent, cwd) = self.chat_start(new.agent, new.cwd)?;
+        let session = self.ctx.write(move |tx| tx.create_session(NewSession { window: None, agent, cwd })).await?;
         self.session(session).await
     }
 

@@ -66,7 +66,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(windows::new_chat))
         .routes(routes!(windows::show))
         .routes(routes!(windows::draft))
-        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::list, sessions::create))
         .routes(routes!(sessions::get, sessions::patch))
         .routes(routes!(sessions::entries))
         .routes(routes!(sessions::entry_data))

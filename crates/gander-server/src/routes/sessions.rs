@@ -1,11 +1,12 @@
 //! Sessions and what is in them.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use gander_api::dto::{
-    Drafts, Entries, EntriesQuery, ForkBody, Problem as ProblemBody, RedactBody, SearchPage, SearchQuery, SessionBody,
-    SessionPatch, Sessions, SessionsQuery,
+    Drafts, Entries, EntriesQuery, ForkBody, NewChat, Problem as ProblemBody, RedactBody, SearchPage, SearchQuery,
+    SessionBody, SessionPatch, Sessions, SessionsQuery,
 };
 
 use crate::headers::DATA_POLICY;
@@ -17,6 +18,13 @@ use crate::server::App;
     responses((status = 200, body = Sessions), (status = 400, body = ProblemBody)))]
 pub async fn list(State(app): State<App>, Ask(query): Ask<SessionsQuery>) -> Reply<Sessions> {
     reply(app.gander.sessions(query).await)
+}
+
+/// A session without a window, which a program sends to at once.
+#[utoipa::path(post, path = "/sessions", tag = "sessions", operation_id = "newSession", request_body = NewChat,
+    responses((status = 201, body = SessionBody), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+pub async fn create(State(app): State<App>, Body(body): Body<NewChat>) -> Result<Response, Problem> {
+    Ok((StatusCode::CREATED, Json(app.gander.new_session(body).await?)).into_response())
 }
 
 /// Searches inside sessions, newest first.
