@@ -107,6 +107,20 @@ pub enum OpenError {
         /// The reason.
         why: String,
     },
+    /// The database is missing or empty, and something says that it was not always. Nothing new is made in its place.
+    #[error("{path} is missing or empty, but {why}; put it back or restore a backup (nothing was written)")]
+    Lost {
+        /// The database.
+        path: PathBuf,
+        /// What says so.
+        why: String,
+    },
+    /// What a start looks at could not be written down.
+    #[error("the journal could not be checked: {why}")]
+    Check {
+        /// Why.
+        why: String,
+    },
     /// A file or folder failed.
     #[error("{path}")]
     Io {

@@ -3,21 +3,25 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::{Semaphore, oneshot, watch};
 
+use crate::bell::Bell;
+use crate::beside::{Beside, Spawn};
 use crate::error::{OpenError, ReadError, WriteError};
+use crate::keeper::Keeper;
 use crate::lock::Lock;
 use crate::options::Options;
 use crate::read::{Pool, Reader};
+use crate::search::{Search, SearchPage};
 use crate::tx::Tx;
 use crate::verified::Verified;
 use crate::writer::{Closure, Message, Saving, Writer};
-use crate::{changes, checkpoint, connect, migrate};
+use crate::{changes, checkpoint, connect, migrate, place, startup};
 
 /// Closures that wait for the writer, at most.
 const QUEUE_MAX: usize = 1024;
@@ -36,6 +40,7 @@ struct Inner {
     revisions: watch::Receiver<u64>,
     pool: Arc<Pool>,
     verified: Arc<Verified>,
+    search: Arc<Search>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -46,12 +51,16 @@ impl Journal {
         let dir = dir.as_ref().to_owned();
         connect::check_engine()?;
         make_private(&dir)?;
+        place::check(&dir)?;
         let lock = Lock::take(&dir, &options.version, options.clock.now_ms())?;
         let path = dir.join("journal.db");
+        startup::guard(&dir, &path)?;
         make_file(&path)?;
         let mut conn = connect::writer(&path)?;
         migrate::ensure(&mut conn, &options)?;
         let (epoch, unclean) = next_epoch(&conn, &options)?;
+        let started = startup::check(&mut conn, &dir, &options, epoch, unclean)?;
+        let epoch = started.epoch;
         let wal_pages = Arc::new(AtomicU32::new(0));
         connect::count_wal_pages(&mut conn, &wal_pages)?;
 
@@ -61,6 +70,30 @@ impl Journal {
         let (wake, woken) = sync_channel(1);
         let pool = Arc::new(Pool::new(path.clone(), options.keep_readers));
         let verified = Arc::new(Verified::default());
+        let (witness_bell, search_bell) = (Arc::new(Bell::default()), Arc::new(Bell::default()));
+        let settled = Arc::new(AtomicU64::new(started.settled));
+        let keeper = Keeper {
+            dir: dir.clone(),
+            conn: connect::reader(&path)?,
+            journal: started.journal,
+            epoch,
+            heads: started.heads,
+            settled: settled.clone(),
+        };
+        let search = Arc::new(Search::new(&dir, &path, search_bell.clone()));
+        let spawn = Spawn { dir: &dir };
+        let beside = Beside {
+            keeper: Some(spawn.thread("journal-witness", {
+                let bell = witness_bell.clone();
+                move || keeper.run(&bell)
+            })?),
+            indexer: Some(spawn.thread("journal-index", {
+                let search = search.clone();
+                move || search.run()
+            })?),
+            witness_bell,
+            search_bell,
+        };
         let writer = Writer {
             path: path.clone(),
             options,
@@ -74,18 +107,12 @@ impl Journal {
             wal_pages,
             checkpoint: wake,
             lock,
+            beside,
             closing: None,
         };
-        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new()
-                .name(name.to_owned())
-                .spawn(run)
-                .map_err(|source| OpenError::Io { path: dir.clone(), source })
-        };
-        let checkpoint_path = path.clone();
         let threads = vec![
-            spawn("journal-writer", Box::new(move || writer.run()))?,
-            spawn("journal-checkpoint", Box::new(move || checkpoint::run(checkpoint_path, woken)))?,
+            spawn.thread("journal-writer", move || writer.run())?,
+            spawn.thread("journal-checkpoint", move || checkpoint::run(path, woken, &settled))?,
         ];
         Ok(Journal(Arc::new(Inner {
             dir,
@@ -97,6 +124,7 @@ impl Journal {
             revisions,
             pool,
             verified,
+            search,
             threads: Mutex::new(threads),
         })))
     }
@@ -147,6 +175,17 @@ impl Journal {
     {
         let journal = self.clone();
         tokio::task::spawn_blocking(move || journal.read(run)).await.map_err(|_| ReadError::CutOff)?
+    }
+
+    /// Searches the text of entries: words, each of which may be the beginning of a longer one, and "phrases" in
+    /// quotation marks. `after` is [`SearchPage::next`] of the page before.
+    pub fn search(&self, text: &str, after: Option<u64>, limit: usize) -> Result<SearchPage, ReadError> {
+        self.read(|reader| self.0.search.page(reader, text, after, limit))
+    }
+
+    /// Throws the search index away. It is built anew beside everything else.
+    pub fn rebuild_search(&self) {
+        self.0.search.discard();
     }
 
     /// Whether the journal saves; changes as it stops and heals.

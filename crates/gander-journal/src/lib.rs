@@ -7,6 +7,9 @@
 #![deny(missing_docs)]
 
 mod append;
+mod audit;
+mod bell;
+mod beside;
 mod blobs;
 mod changes;
 mod checkpoint;
@@ -19,28 +22,35 @@ mod findings;
 mod heal;
 mod items;
 mod journal;
+mod keeper;
 mod links;
 mod listing;
-mod lock;
+pub mod lock;
 mod migrate;
 mod names;
 mod options;
 mod permissions;
+pub mod place;
 mod project;
 mod queue;
 mod read;
 mod recover;
+mod repair;
+mod search;
 mod session_list;
 mod sessions;
 mod settings;
+mod startup;
 mod tail;
 mod turns;
 mod tx;
 mod verified;
 mod view;
 mod windows;
+pub mod witness;
 mod writer;
 
+pub use audit::Audit;
 pub use blobs::ContentInfo;
 pub use changes::{Change, Changes, Cursor, CursorError, Part, What};
 pub use entries::{Bounds, PAGE_MAX as ENTRY_PAGE_MAX};
@@ -54,6 +64,7 @@ pub use options::{Clock, Faults, NoFaults, Options, Random, SystemClock, SystemR
 pub use queue::QUEUE_MAX;
 pub use read::Reader;
 pub use recover::Recovered;
+pub use search::{Hit, PAGE_MAX as SEARCH_PAGE_MAX, SearchPage};
 pub use session_list::{After, Counts, Filter, PAGE_MAX as SESSION_PAGE_MAX, SessionPage};
 pub use sessions::NewSession;
 pub use settings::Announcement;

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
+use crate::beside::Beside;
 use crate::error::{StoreError, WriteError};
 use crate::lock::Lock;
 use crate::options::Options;
@@ -147,6 +148,8 @@ pub struct Writer {
     pub checkpoint: SyncSender<()>,
     /// Given back when the writer is done, and not before.
     pub lock: Lock,
+    /// The threads that follow the commits.
+    pub beside: Beside,
     /// A close that came while a group was gathering: it waits for that group.
     pub closing: Option<oneshot::Sender<()>>,
 }
@@ -199,8 +202,10 @@ impl Writer {
             }
         };
         self.finish();
-        let Writer { queue, conn, lock, pool, .. } = self;
+        let Writer { queue, conn, lock, pool, beside, .. } = self;
         pool.clear();
+        // Witness and index are of this process until the lock is given back.
+        drop(beside);
         drop(conn);
         drop(lock);
         if let Some(done) = done {
@@ -233,6 +238,7 @@ impl Writer {
             job.settle(outcome.clone());
         }
         result?;
+        self.beside.committed();
         self.keep_wal_short()
     }
 

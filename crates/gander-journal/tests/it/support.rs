@@ -62,8 +62,10 @@ pub fn bench() -> Bench {
     Bench { dir, journal }
 }
 
+/// Opens a journal, each time with other randomness: two openings must not make the same ids.
 pub fn open(dir: &Path) -> Journal {
-    Journal::open(dir, options(1)).unwrap()
+    static OPENED: AtomicU64 = AtomicU64::new(1);
+    Journal::open(dir, options(OPENED.fetch_add(1, Ordering::Relaxed))).unwrap()
 }
 
 pub fn json(text: &str) -> Box<RawValue> {
@@ -204,4 +206,30 @@ pub fn transcript(journal: &Journal, session: SessionId) -> String {
         out.push('\n');
     }
     out
+}
+
+/// Does what nothing may do: the triggers that guard the database are away meanwhile.
+pub fn tamper<T>(dir: &Path, work: impl FnOnce(&rusqlite::Connection) -> T) -> T {
+    let conn = rusqlite::Connection::open(dir.join("journal.db")).unwrap();
+    conn.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+    let triggers: Vec<(String, String)> = conn
+        .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    triggers.iter().for_each(|(name, _)| conn.execute_batch(&format!("DROP TRIGGER {name}")).unwrap());
+    let done = work(&conn);
+    triggers.iter().for_each(|(_, sql)| conn.execute_batch(sql).unwrap());
+    done
+}
+
+/// Waits for something that another thread does.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = std::time::Instant::now();
+    while !holds() {
+        assert!(started.elapsed().as_secs() < 60, "waited in vain for {what}");
+        std::thread::yield_now();
+    }
 }
