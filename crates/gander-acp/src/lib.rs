@@ -21,6 +21,7 @@ mod event;
 mod folder;
 mod info;
 mod link;
+mod mend;
 pub mod process;
 pub mod replay;
 mod shared;

@@ -69,6 +69,11 @@ pub fn find_program(command: &std::path::Path) -> Option<PathBuf> {
 
 /// When a process started, in the system's own words; `None` if there is no such process or the system does not tell.
 pub fn start_time(pid: u32) -> Option<String> {
+    if !cfg!(target_os = "linux") {
+        let output = std::process::Command::new("ps").args(["-o", "lstart=", "-p", &pid.to_string()]).output().ok()?;
+        let started = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        return Some(started).filter(|started| !started.is_empty());
+    }
     // Field 22 counts clock ticks since boot. The name in field 2 may hold spaces and parentheses, so count from its end.
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let ticks = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?;

@@ -16,6 +16,7 @@ use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::event::{Permission, PermissionReply};
+use crate::mend;
 use crate::shared::{Asked, Shared};
 use crate::{AgentError, AgentEvent, AgentSessionId, Garbage, Stop, Update, UpdateKind};
 
@@ -94,7 +95,7 @@ struct ToolCallId {
 /// Reads until the agent's output ends or is given up.
 pub(crate) async fn read(stdout: ChildStdout, shared: Arc<Shared>, to_crate: mpsc::Sender<String>) {
     let mut lines = LineReader::new(stdout, shared.bounds.line_bytes);
-    let mut reader = Reader { shared: shared.clone(), to_crate, garbage: 0, garbage_in_a_row: 0 };
+    let mut reader = Reader { shared: shared.clone(), to_crate, torn: None, garbage: 0, garbage_in_a_row: 0 };
     loop {
         let line = tokio::select! {
             line = lines.next() => line,
@@ -114,12 +115,52 @@ pub(crate) async fn read(stdout: ChildStdout, shared: Arc<Shared>, to_crate: mps
 
 struct Reader {
     shared: Arc<Shared>,
+    /// The first half of a character that a chunk ended with.
+    torn: Option<Torn>,
     to_crate: mpsc::Sender<String>,
     garbage: u64,
     garbage_in_a_row: u64,
 }
 
+/// Half a character, and where the other half is expected.
+struct Torn {
+    agent_session: AgentSessionId,
+    kind: UpdateKind,
+    item_key: Option<String>,
+    half: String,
+}
+
 impl Reader {
+    /// Puts a character together that was cut in half between two chunks: the half that ends a chunk goes to the next.
+    fn put_together(&mut self, mut update: Update) -> Update {
+        let torn = self.torn.take();
+        let Some(at) = update.text_at.clone() else { return update };
+        let json = update.update.get();
+        let (before, mut inside, after) = (&json[..at.start], json[at.clone()].to_owned(), &json[at.end..]);
+        let awaited = torn.filter(|torn| {
+            torn.agent_session == update.agent_session && torn.kind == update.kind && torn.item_key == update.item_key
+        });
+        match awaited {
+            Some(torn) if mend::begins_torn(&inside) => inside.insert_str(0, &torn.half),
+            _ if mend::torn_end(&inside).is_none() => return update,
+            _ => {}
+        }
+        let half = mend::torn_end(&inside).map(|(head, half)| (head.len(), half.to_owned()));
+        if let Some((length, half)) = half {
+            inside.truncate(length);
+            self.torn = Some(Torn {
+                agent_session: update.agent_session.clone(),
+                kind: update.kind.clone(),
+                item_key: update.item_key.clone(),
+                half,
+            });
+        }
+        if let Ok(json) = RawValue::from_string(format!("{before}{inside}{after}")) {
+            update = Update::read(update.agent_session, json);
+        }
+        update
+    }
+
     async fn take(&mut self, line: Line) {
         let (text, bytes) = match line {
             Line::TooLong { head, bytes } => return self.garbage(&head, Garbage::TooLong, bytes).await,
@@ -161,7 +202,13 @@ impl Reader {
                 let (Some(session), Some(update)) = (params.session_id, params.update) else {
                     return Err(Garbage::NoSession);
                 };
-                let mut update = Update::read(session, update.to_owned());
+                let mut update = self.put_together(Update::read(session, update.to_owned()));
+                let length = update.update.get().len();
+                update.update = mend::sound(update.update);
+                // A mended character takes the same room; what is kept as text is another value.
+                if update.update.get().len() != length {
+                    update = Update::read(update.agent_session, update.update);
+                }
                 if update.kind == UpdateKind::UserMessage {
                     update.echo = self.shared.is_echo(&update);
                 }
@@ -178,7 +225,7 @@ impl Reader {
                 }
             }
             _ => {
-                let params = envelope.params.map(ToOwned::to_owned);
+                let params = envelope.params.map(|params| mend::sound(params.to_owned()));
                 self.shared.events.send(AgentEvent::Notification { method: method.to_owned(), params }, bytes).await;
             }
         }
@@ -189,6 +236,11 @@ impl Reader {
         let key = envelope.key().ok_or(Garbage::NotAMessage)?;
         // A second request under an open id could not be told from the first, nor counted.
         if self.shared.is_answering(&key) {
+            return Err(Garbage::NotAMessage);
+        }
+        // What the crate would not parse it would not answer under its id, and its place would never be free again.
+        let params = envelope.params.map(|params| serde_json::from_str::<serde_json::Value>(params.get()));
+        if params.is_some_and(|params| !params.is_ok_and(|params| params.is_object() || params.is_array())) {
             return Err(Garbage::NotAMessage);
         }
         self.shared.begin_answering(key.clone()).await;
@@ -206,8 +258,8 @@ impl Reader {
             let permission = Permission {
                 agent_session,
                 tool_call_id: serde_json::from_str::<ToolCallId>(tool_call.get()).ok().map(|call| call.id),
-                tool_call: tool_call.to_owned(),
-                options: options.to_owned(),
+                tool_call: mend::sound(tool_call.to_owned()),
+                options: mend::sound(options.to_owned()),
                 reply: PermissionReply { answer },
             };
             self.shared.events.send(AgentEvent::Permission(Box::new(permission)), bytes).await;
@@ -225,7 +277,7 @@ impl Reader {
                 let result = match (envelope.result, envelope.error) {
                     (_, Some(error)) => Err(refused("session/prompt", error)),
                     (Some(result), None) => match serde_json::from_str::<PromptResult>(result.get()) {
-                        Ok(stop) => Ok(Stop { reason: stop.stop_reason, raw: result.to_owned() }),
+                        Ok(stop) => Ok(Stop { reason: stop.stop_reason, raw: mend::sound(result.to_owned()) }),
                         Err(error) => Err(bad_answer("session/prompt", &error)),
                     },
                     (None, None) => Err(AgentError::BadAnswer {

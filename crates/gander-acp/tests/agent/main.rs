@@ -148,6 +148,21 @@ fn scripted(mode: &str) -> std::io::Result<()> {
                     }
                     say(&answer(json!({"stopReason": "end_turn"})))?;
                 }
+                // Characters cut in half, and values that are nested too deep for parsers.
+                "halves" => {
+                    for text in [r"a\ud83d", r"\ude00b\ud83d", r"c", r"\ude00"] {
+                        say(&update(&format!(
+                            r#"{{"sessionUpdate":"agent_message_chunk","content":{{"type":"text","text":"{text}"}}}}"#
+                        )))?;
+                    }
+                    let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
+                    say(&update(&format!(r#"{{"sessionUpdate":"tool_call","toolCallId":"t","rawInput":{deep}}}"#)))?;
+                    for n in 0..100 {
+                        say(&format!(r#"{{"jsonrpc":"2.0","id":{n},"method":"no/such","params":{deep}}}"#))?;
+                        say(&format!(r#"{{"jsonrpc":"2.0","id":{n},"method":"no/such","params":7}}"#))?;
+                    }
+                    say(&answer(json!({"stopReason": "end_turn"})))?;
+                }
                 // Has a command run, and when cancelled answers without ending it, as goose does.
                 "leaver" => {
                     prompted = id.clone();

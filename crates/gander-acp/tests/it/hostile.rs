@@ -70,11 +70,11 @@ async fn a_line_above_the_bound_is_skipped_and_reported() {
 }
 
 #[tokio::test]
-async fn a_tool_output_of_100_mb_from_the_built_in_agent_arrives() {
+async fn a_tool_output_of_32_mb_from_the_built_in_agent_arrives() {
     let mut probe = Probe::start("scratch").await;
-    let turn = probe.turn("/big 104857600", None).await;
+    let turn = probe.turn("/big 33554432", None).await;
     assert_eq!(turn.outcome(), "end_turn");
-    assert!(turn.updates.iter().any(|update| update.update.get().len() > 104_857_600));
+    assert!(turn.updates.iter().any(|update| update.update.get().len() > 33_554_432));
 }
 
 #[tokio::test]
@@ -200,6 +200,23 @@ async fn requests_with_bad_or_repeated_ids_take_no_place() {
         }
     }
     assert_eq!(open.len(), 2, "one each for the two ids that are ids");
+}
+
+#[tokio::test]
+async fn what_later_readers_could_not_parse_is_mended() {
+    let mut probe = Probe::start("halves").await;
+    let turn = probe.turn("go", None).await;
+    assert_eq!(turn.outcome(), "end_turn");
+    assert_eq!(
+        turn.message(),
+        "a😀bc\u{fffd}",
+        "halves meet; one that meets none is replaced, or left out at a chunk's end"
+    );
+    for update in &turn.updates {
+        serde_json::from_str::<serde_json::Value>(update.update.get()).unwrap();
+    }
+    let deep = turn.updates.iter().find(|update| update.kind == UpdateKind::Other("_gander_too_deep".into())).unwrap();
+    assert!(deep.update.get().contains(&"[".repeat(5000)), "what is nested too deep is kept as text");
 }
 
 #[tokio::test]

@@ -169,3 +169,18 @@ async fn every_trick_of_it_is_told_as_help_says() {
         }
     }
 }
+
+#[tokio::test]
+async fn it_works_without_a_memory_and_says_so() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    // A file is where its folder should be.
+    let spec = crate::probe::spec("scratch", file.path());
+    let options = gander_acp::StartOptions::new(folder.path(), crate::probe::mark());
+    let (agent, events) = gander_acp::Agent::start(&spec, options).await.unwrap();
+    let session = agent.new_session(folder.path()).await.unwrap().agent_session;
+    let mut probe = Probe { agent, events, home: tempfile::tempdir().unwrap(), folder, session };
+    let turn = probe.turn("/echo hello", None).await;
+    assert_eq!(turn.outcome(), "end_turn");
+    assert!(turn.message().contains("hello\n\n(I cannot write my memory"), "{}", turn.message());
+}

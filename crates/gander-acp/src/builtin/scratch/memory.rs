@@ -45,7 +45,6 @@ impl Memory {
     }
 
     pub(super) fn create(&self, session: &str, cwd: &Path) -> std::io::Result<()> {
-        std::fs::create_dir_all(&*self.home)?;
         self.append(session, &[json!({"session": session, "cwd": cwd})])
     }
 
@@ -56,6 +55,7 @@ impl Memory {
             text.push_str(&line.to_string());
             text.push('\n');
         }
+        std::fs::create_dir_all(&*self.home)?;
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file)?;
         file.write_all(text.as_bytes())?;
         file.sync_data()

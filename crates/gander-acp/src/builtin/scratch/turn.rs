@@ -49,6 +49,8 @@ pub(super) struct Turn {
     message: Option<(String, String)>,
     /// What memory keeps of this turn, once it ends.
     kept: Vec<Value>,
+    /// Why memory could not keep something.
+    forgets: Option<String>,
 }
 
 impl Turn {
@@ -69,6 +71,7 @@ impl Turn {
             pace: Duration::from_millis(pace),
             message: None,
             kept: Vec::new(),
+            forgets: None,
         }
     }
 
@@ -82,7 +85,7 @@ impl Turn {
         let others = prompt.iter().filter(|block| !matches!(block, ContentBlock::Text(_))).count();
         let first = self.begin(&prompt, &text);
         let done = async {
-            if first? {
+            if first {
                 self.propose_title(&text).await?;
                 self.say(&format!("{GREETING} Say `/help` to see what I can do.\n\n")).await?;
             }
@@ -96,32 +99,44 @@ impl Turn {
         };
         let done: Done = done.await;
         self.end_message();
-        let remembered = self.scratch.memory.append(&self.session, &self.kept);
-        let result = match (done, remembered) {
-            (Err(Halt::Error(error)), _) => Err(error),
-            (_, Err(error)) => Err(Error::internal_error().data(format!("my memory: {error}"))),
-            (Err(Halt::Cancelled), _) => Ok(json!({"stopReason": "cancelled"})),
-            (Ok(()), _) => match self.report_usage().await {
-                Ok(()) => Ok(json!({"stopReason": "end_turn"})),
-                Err(_) => Ok(json!({"stopReason": "cancelled"})),
-            },
+        let kept = std::mem::take(&mut self.kept);
+        self.remember(&kept);
+        let done = match (done, self.forgets.take()) {
+            (Ok(()), Some(why)) => {
+                self.say(&format!("\n(I cannot write my memory, so I will not know this after a restart: {why})\n"))
+                    .await
+            }
+            (done, _) => done,
+        };
+        let done = match done {
+            Ok(()) => self.report_usage().await,
+            halted => halted,
+        };
+        let result = match done {
+            Ok(()) => Ok(json!({"stopReason": "end_turn"})),
+            Err(Halt::Cancelled) => Ok(json!({"stopReason": "cancelled"})),
+            Err(Halt::Error(error)) => Err(error),
         };
         (result, self.after)
     }
 
     /// Remembers the prompt. Gives whether it is the session's first.
-    fn begin(&mut self, prompt: &[ContentBlock], text: &str) -> Done<bool> {
-        self.scratch
-            .memory
-            .append(&self.session, &[json!({"prompt": prompt})])
-            .map_err(|error| Error::internal_error().data(format!("my memory: {error}")))?;
+    fn begin(&mut self, prompt: &[ContentBlock], text: &str) -> bool {
+        self.remember(&[json!({"prompt": prompt})]);
         let count = text.chars().count() as u64;
         let first = self.scratch.change(&self.session, |session| {
             session.prompts += 1;
             session.characters += count;
             session.prompts == 1
         });
-        Ok(first.unwrap_or(false))
+        first.unwrap_or(false)
+    }
+
+    /// A full disk must not cost the answer, only the memory of it.
+    fn remember(&mut self, lines: &[Value]) {
+        if let Err(error) = self.scratch.memory.append(&self.session, lines) {
+            self.forgets = Some(error.to_string());
+        }
     }
 
     async fn fulfil(&mut self, wish: Wish) -> Done {
@@ -300,6 +315,7 @@ impl Turn {
 
     /// A path in the session's folder, as the client wants it: absolute.
     pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.cwd.join(Path::new(super::phrases::unquote(name)))
+        let name = super::phrases::unquote(name);
+        if name.is_empty() { self.cwd.clone() } else { self.cwd.join(Path::new(name)) }
     }
 }

@@ -135,8 +135,9 @@ impl Turn {
         let cut =
             if lines > SHOWN_LINES { format!("\nThe first {SHOWN_LINES} of {lines} lines.\n") } else { String::new() };
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let noun = if lines == 1 { "line" } else { "lines" };
         self.say(&format!(
-            "`{name}` has {lines} lines.\n\n{fence}{language}\n{}\n{fence}\n{cut}",
+            "`{name}` has {lines} {noun}.\n\n{fence}{language}\n{}\n{fence}\n{cut}",
             shown.trim_end_matches('\n')
         ))
         .await
@@ -170,7 +171,8 @@ impl Turn {
         let fence = fence(&lines);
         let shown: String = lines.split_inclusive('\n').take(SHOWN_LINES).collect();
         let more = if hits.len() > SHOWN_LINES { " The first of them:" } else { "" };
-        self.say(&format!("Found `{what}` in {} line(s).{more}\n\n{fence}\n{shown}{fence}\n", hits.len())).await
+        let noun = if hits.len() == 1 { "line" } else { "lines" };
+        self.say(&format!("Found `{what}` in {} {noun}.{more}\n\n{fence}\n{shown}{fence}\n", hits.len())).await
     }
 
     // ---- changing
