@@ -43,7 +43,8 @@ web-test: web ## Types, lint and unit tests of the web UI.
 	@cd web && npm run --silent check && npm test --silent
 
 bench: web ## Measure speed and memory beside the machine's floors; writes docs/BENCHMARKS.md.
-	@cargo run --release --quiet --package xtask -- bench
+	@cargo build --release --quiet --package gander-cli
+	@cargo run --release --quiet --package xtask --features bench -- bench
 
 setup: ## Look for what the tests need; install what is missing where that is possible.
 	@.ci/setup

@@ -1,6 +1,8 @@
 //! The project's own chores, in Rust so that they run the same everywhere. It knows nothing of what Gander does.
 #![allow(clippy::print_stdout, reason = "a developer's tool talks on standard output")]
 
+#[cfg(feature = "bench")]
+mod bench;
 mod tidy;
 
 use std::process::ExitCode;
@@ -8,12 +10,15 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo run -p xtask -- COMMAND
 
   tidy        formatting, clippy, crate edges, licences, unused dependencies, words and sizes
-  tidy quick  the same without clippy";
+  tidy quick  the same without clippy
+  bench       speed and memory beside the machine's floors (built with --features bench)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
+        #[cfg(feature = "bench")]
+        ["bench"] => bench::run(),
         ["tidy"] => tidy::run(true),
         ["tidy", "quick"] => tidy::run(false),
         _ => {
