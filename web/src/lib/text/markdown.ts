@@ -13,7 +13,6 @@ markdown.validateLink = (url) => /^(https?:|mailto:|[^:]*$)/i.test(url.trim());
 interface Reading {
   /** The reader has allowed images from the web. */
   remoteImages?: boolean;
-  [key: string]: unknown;
 }
 
 const escape = (text: string) => markdown.utils.escapeHtml(text);
@@ -66,7 +65,8 @@ function offsets(text: string): number[] {
   return starts;
 }
 
-function renderFrom(text: string, base: number, env: Reading): MarkdownBlock[] {
+function renderFrom(text: string, base: number, reading: Reading): MarkdownBlock[] {
+  const env = { ...reading } as Parameters<typeof markdown.parse>[1];
   const tokens = markdown.parse(text, env);
   const lines = offsets(text);
   const blocks: MarkdownBlock[] = [];
@@ -97,7 +97,7 @@ export class GrowingMarkdown {
     const grown = !finished && keep > 0 && text.startsWith(this.#text);
     // Definitions of links may stand anywhere, so the finished text is read as a whole once.
     const from = grown ? (this.#blocks[keep]?.start ?? 0) : 0;
-    this.#blocks = [...(grown ? this.#blocks.slice(0, keep) : []), ...renderFrom(text.slice(from), from, { ...reading })];
+    this.#blocks = [...(grown ? this.#blocks.slice(0, keep) : []), ...renderFrom(text.slice(from), from, reading)];
     this.#text = text;
     return this.#blocks;
   }
