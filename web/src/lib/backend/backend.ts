@@ -97,7 +97,6 @@ export interface Backend {
   fork(id: string, atSeq: number, windowId?: string): Promise<Session>;
   purge(id: string): Promise<void>;
   redact(id: string, seq: number): Promise<void>;
-  exportUrl(id: string, format: 'json' | 'markdown'): string;
 
   send(sessionId: string, request: SendRequest): Promise<Sent>;
   cancel(sessionId: string, turnId: string): Promise<void>;

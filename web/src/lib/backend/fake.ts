@@ -41,10 +41,10 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
   const draftRevs = new Map<string, Draft>();
   const blobs = new Map<string, string>();
   const saving = { saving: scene !== 'not-saving' };
-  let config: Config = { default_agent: 'scratch', default_cwd: '/home/mira/gander', theme: (params.get('theme') as Config['theme']) ?? 'system', remote_images: false };
+  let config: Config = { default_agent: 'scratch', default_cwd: '/home/mira/gander', theme: (params.get('theme') as Config['theme']) ?? 'system', remote_images: false, agent_idle_minutes: 15, max_agents: 32 };
   const agents: Agent[] = [
-    { id: 'scratch', name: 'Scratch', command: 'gander', args: ['agent', 'scratch'], builtin: true, available: true, detail: null, version: '0.1.0' },
-    { id: 'goose', name: 'goose', command: 'goose', args: ['acp'], builtin: false, available: true, detail: null, version: '1.52.0' },
+    { id: 'scratch', name: 'Scratch', command: 'gander', args: ['agent', 'scratch'], builtin: true, available: true, detail: '', version: '0.1.0' },
+    { id: 'goose', name: 'goose', command: 'goose', args: ['acp'], builtin: false, available: true, detail: '', version: '1.52.0' },
     { id: 'opencode', name: 'opencode', command: 'opencode', args: ['acp'], builtin: false, available: false, detail: 'opencode is not on PATH', version: null },
   ];
 
@@ -315,7 +315,7 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
       : [{ kind: 'agent_session_reused', severity: 'warning', subject: { session: uuid(3) }, detail: 'goose gave out the id 20261122_4 again. It was released from this session and bound to the new one.', remedy: 'Nothing to do: the old session keeps its history.' }];
   const health = (): Health => {
     const c = counts();
-    return { ok: true, version: '0.1.0', saving: saving.saving, sessions: held.size, audit: { on_disk: held.size, active: c.active + c.empty, archived: c.archived, trashed: c.trashed, quarantined: c.quarantined }, root: hash('root'), verified_at: new Date(now - 240_000).toISOString(), backed_up_at: null, findings: findings().length, started_at: new Date(now - 9_000_000).toISOString() };
+    return { ok: true, version: '0.1.0', saving: saving.saving, sessions: held.size, audit: { on_disk: held.size, active: c.active + c.empty, archived: c.archived, trashed: c.trashed, quarantined: c.quarantined }, root: hash('root'), verified_at: new Date(now - 240_000).toISOString(), backed_up_at: null, findings: findings().length, started_at: new Date(now - 9_000_000).toISOString(), journal: uuid(0), data_dir: '/home/mira/.local/share/gander' };
   };
   const mayWrite = () => {
     if (!saving.saving) throw refuse(503, 'not_saving', 'Gander cannot save at the moment.', { detail: 'The disk is full.', safe: 'Everything up to 09:41 is saved and verified.', todo: 'Free some space; Gander goes on by itself.' });
@@ -330,13 +330,13 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
     async config() { return { ...config }; },
     async patchConfig(patch) { config = { ...config, ...patch }; emit({ type: 'config', data: config }); return { ...config }; },
     async agents() { return structuredClone(agents); },
-    async addAgent(spec) { agents.push({ name: spec.id, builtin: false, available: null, detail: null, version: null, ...spec }); },
+    async addAgent(spec) { agents.push({ builtin: false, available: true, detail: '', version: null, ...spec, args: spec.args, name: spec.name ?? spec.id }); },
     async removeAgent(id) { agents.splice(agents.findIndex((a) => a.id === id), 1); },
     async checkAgent(id) {
       await wait(700);
       const agent = agents.find((a) => a.id === id);
       if (!agent) throw refuse(404, 'not_found', 'There is no such agent.');
-      return { ok: agent.available === true, agent: { ...agent }, error: agent.available ? null : agent.detail };
+      return { ok: agent.available, agent: { ...agent }, capabilities: {}, error: agent.available ? undefined : agent.detail };
     },
     async folders(path = '/home/mira') {
       await wait();
@@ -450,7 +450,6 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
     },
     async purge(id) { held.delete(id); },
     async redact(id, seq) { const e = need(id).entries.find((x) => x.seq === seq); if (e) Object.assign(e, { body: null, salt: null, erased: true }); },
-    exportUrl: () => '#',
     async send(id, request) {
       await wait(30);
       if (scene === 'offline') throw new Unreachable();
@@ -513,8 +512,8 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
       if (next) run(h, textOf(next.content), next.turn_id);
     },
     async findings() { return findings(); },
-    async startVerify() { return { id: 'v', kind: 'verify', state: 'running', done: 0, total: held.size }; },
-    async job() { await wait(300); return { id: 'v', kind: 'verify', state: 'done', done: held.size, total: held.size, report: { ok: true, root: hash('root'), sessions: held.size, entries: 1204, findings: findings() } }; },
+    async startVerify() { return { id: 'v', kind: 'verify', state: 'running', done: 0, total: held.size, report: null, error: null }; },
+    async job() { await wait(300); return { id: 'v', kind: 'verify', state: 'done', done: held.size, total: held.size, report: { ok: true, root: hash('root'), sessions: held.size, entries: 1204, audit: health().audit, findings: findings() }, error: null }; },
     subscribe(given) {
       handlers = given;
       later(10, () => {

@@ -112,7 +112,6 @@ export function httpBackend(): Backend {
       (await post<{ session: Session }>(`sessions/${id(s)}/fork`, { at_seq, window_id })).session,
     purge: (s) => post(`sessions/${id(s)}/purge`),
     redact: (s, seq) => post(`sessions/${id(s)}/redact`, { seq }),
-    exportUrl: (s, format) => address(`sessions/${id(s)}/export`, { format }),
 
     send: (s, body) => post<Sent>(`sessions/${id(s)}/turns`, body),
     cancel: (s, turn) => post(`sessions/${id(s)}/turns/${id(turn)}/cancel`),

@@ -1,13 +1,23 @@
-/** The wire's shapes, as CONTRACT and the server's OpenAPI document name them. */
+/**
+ * The wire's shapes. They come from the server's OpenAPI document (`npm run generate`); here only what it leaves open is said more
+ * closely: words instead of any string, and the shapes inside what it calls an object. A field that the document does not have
+ * is an error.
+ */
+import type { components } from './schema';
+
+type Wire = components['schemas'];
+type Closer<T, R extends { [K in keyof R]: K extends keyof T ? unknown : never }> = Omit<T, keyof R> & R;
 
 export type Status = 'active' | 'archived' | 'trashed' | 'quarantined';
 export type StatusFilter = Status | 'empty' | 'all';
 export type NamedBy = 'user' | 'agent' | 'auto' | 'none';
+export type Theme = 'system' | 'light' | 'dark';
+export type ContinueHow = 'resend' | 'continue' | 'hand_over';
 
-export interface Head {
-  seq: number;
-  hash: string;
-}
+export type Head = Wire['Head'];
+export type Counts = Wire['Counts'];
+export type Entry = Closer<Wire['Entry'], { body: string | null; salt: string | null }>;
+export type OpenItem = Closer<Wire['OpenItem'], { turn: string | null; data: unknown }>;
 
 export interface PermissionOption {
   optionId: string;
@@ -15,67 +25,27 @@ export interface PermissionOption {
   kind: string;
 }
 
-export interface OpenPermission {
-  id: string;
-  item: string;
-  options: PermissionOption[];
-}
+export type OpenPermission = Closer<Wire['OpenPermission'], { options: PermissionOption[] }>;
+export type Turn = Closer<Wire['Turn'], { permissions: OpenPermission[] }>;
 
-export interface Turn {
-  id: string;
-  state: string;
-  permissions: OpenPermission[];
-}
+export type Finding = Closer<
+  Wire['Finding'],
+  { severity: 'info' | 'warning' | 'error'; subject: { session?: string; [key: string]: unknown } }
+>;
 
-export interface Session {
-  id: string;
-  name: string;
-  named_by: NamedBy;
-  agent: string;
-  cwd: string;
-  status: Status;
-  entries: number;
-  head: Head;
-  created_at: string;
-  last_turn_at: string | null;
-  running: boolean;
-  turn: Turn | null;
-  queue: { count: number; held: boolean };
-  preview: string;
-  pinned: boolean;
-  unseen: boolean;
-  interrupted: string | null;
-  owner_window: string | null;
-  empty: boolean;
-  origin: unknown;
-  bytes: number;
-  draft: boolean;
-  /** What is wrong with a quarantined one. */
-  finding?: Finding | null;
-}
-
-export interface Entry {
-  session_id: string;
-  seq: number;
-  at: string;
-  kind: string;
-  body: string | null;
-  salt: string | null;
-  body_hash: string;
-  hash: string;
-  erased: boolean;
-  data_bytes?: number | null;
-}
-
-export interface OpenItem {
-  item: string;
-  ord: number;
-  kind: string;
-  turn: string | null;
-  at: string;
-  data: unknown;
-  bytes: number;
-}
+export type Session = Closer<
+  Wire['Session'],
+  {
+    status: Status;
+    named_by: NamedBy;
+    last_turn_at: string | null;
+    turn: Turn | null;
+    interrupted: string | null;
+    owner_window: string | null;
+    origin: unknown;
+    finding?: Finding | null;
+  }
+>;
 
 export interface Attachment {
   hash: string;
@@ -84,13 +54,7 @@ export interface Attachment {
   bytes: number;
 }
 
-export interface Draft {
-  session_id: string;
-  window_id?: string | null;
-  rev: number;
-  text: string;
-  attachments: Attachment[];
-}
+export type Draft = Closer<Wire['Draft'], { attachments: Attachment[] }>;
 
 export interface Geometry {
   x: number;
@@ -99,31 +63,17 @@ export interface Geometry {
   height: number;
 }
 
+/** Where a reader is: pixels into an entry; entry 0 stands for the end. */
 export interface ScrollPosition {
   session_id: string;
   seq: number;
   offset: number;
 }
 
-export interface WindowState {
-  id: string;
-  ordinal: number;
-  session_id: string | null;
-  open: boolean;
-  attached: boolean;
-  geometry: Geometry | null;
-  scroll: ScrollPosition | null;
-  draft: Draft | null;
-  cursor?: string;
-}
-
-export interface Finding {
-  kind: string;
-  severity: 'info' | 'warning' | 'error';
-  subject: { session?: string; [key: string]: unknown };
-  detail: string;
-  remedy: string;
-}
+export type WindowState = Closer<
+  Wire['Window'],
+  { session_id: string | null; geometry: Geometry | null; scroll: ScrollPosition | null; draft: Draft | null; cursor?: string }
+>;
 
 export type ContentBlock =
   | { type: 'text'; text: string }
@@ -132,33 +82,10 @@ export type ContentBlock =
   | { type: 'resource_link'; uri: string; name?: string }
   | { type: string; [key: string]: unknown };
 
-export interface QueueItem {
-  turn_id: string;
-  content: ContentBlock[];
-  position: number;
-}
+export type QueueItem = Closer<Wire['QueueItem'], { content: ContentBlock[] }>;
+export type Queue = Closer<Wire['Queue'], { items: QueueItem[] }>;
 
-export interface Queue {
-  items: QueueItem[];
-  held: boolean;
-}
-
-export interface Counts {
-  active: number;
-  archived: number;
-  trashed: number;
-  quarantined: number;
-  empty: number;
-}
-
-export interface SessionPage {
-  sessions: Session[];
-  hidden: number;
-  next: string | null;
-  counts: Counts;
-  total: number;
-  cursor?: string;
-}
+export type SessionPage = Closer<Wire['Sessions'], { sessions: Session[]; next: string | null }>;
 
 export interface SessionFilter {
   q?: string;
@@ -168,15 +95,10 @@ export interface SessionFilter {
   limit?: number;
 }
 
-export interface EntryPage {
-  session: Session;
-  entries: Entry[];
-  open_items: OpenItem[];
-  next: string | null;
-  cursor: string;
-  verified: boolean;
-  damage?: Finding | null;
-}
+export type EntryPage = Closer<
+  Wire['Entries'],
+  { session: Session; entries: Entry[]; open_items: OpenItem[]; next: string | null; damage?: Finding | null }
+>;
 
 export interface SearchResult {
   session: Session;
@@ -194,112 +116,42 @@ export interface SearchPage {
   complete: boolean;
 }
 
-export interface Health {
-  ok: boolean;
-  version: string;
-  saving: boolean;
-  sessions: number;
-  audit: { on_disk: number; active: number; archived: number; trashed: number; quarantined: number };
-  root: string;
-  verified_at: string | null;
-  backed_up_at: string | null;
-  findings: number;
-  started_at: string;
-}
+export type Health = Closer<Wire['Health'], { verified_at: string | null; backed_up_at: string | null }>;
+export type Agent = Closer<Wire['Agent'], { version: string | null }>;
+export type AgentCheck = Closer<Wire['AgentCheck'], { agent: Agent }>;
+export type AgentSpec = Closer<Wire['NewAgent'], { args: string[] }>;
+export type Config = Closer<Wire['Config'], { theme: Theme }>;
+export type Folders = Closer<Wire['Folders'], { parent: string | null }>;
 
-export interface Agent {
-  id: string;
-  name: string;
-  command: string;
-  args: string[];
-  builtin: boolean;
-  available: boolean | null;
-  detail: string | null;
-  version: string | null;
-}
+export type SendRequest = Closer<
+  Wire['SendBody'],
+  { window_id: string; draft_rev: number; content: ContentBlock[]; when_busy: 'queue' | 'refuse' }
+>;
+export type Sent = Closer<Wire['Sent'], { state: 'running' | 'queued'; repeated?: boolean }>;
 
-export interface AgentCheck {
-  ok: boolean;
-  agent: Agent;
-  error?: string | null;
-}
-
-export interface AgentSpec {
-  id: string;
-  name?: string;
-  command: string;
-  args: string[];
-  env?: Record<string, string>;
-}
-
-export type Theme = 'system' | 'light' | 'dark';
-
-export interface Config {
-  default_agent: string;
-  default_cwd: string;
-  theme: Theme;
-  remote_images: boolean;
-}
-
-export interface Folders {
-  path: string;
-  parent: string | null;
-  folders: string[];
-  home: string;
-}
-
-export interface SendRequest {
-  turn_id: string;
-  window_id: string;
-  draft_rev: number;
-  expected_head: Head;
-  content: ContentBlock[];
-  when_busy: 'queue' | 'refuse';
-}
-
-export interface Sent {
-  turn_id: string;
-  state: 'running' | 'queued';
-  head: Head;
-}
-
-export type ContinueHow = 'resend' | 'continue' | 'hand_over';
-
-export interface Job {
-  id: string;
-  kind: string;
-  state: string;
-  done: number;
-  total: number;
-  report?: { ok: boolean; root: string; sessions: number; entries: number; findings: Finding[] } | null;
-  error?: Problem | null;
-}
-
+/** RFC 9457, with what an operation adds (`head`, `current`, `finding`). An answer that is no problem document has the first three. */
 export interface Problem {
-  type?: string;
-  status: number;
-  code: string;
-  title: string;
-  detail?: string;
-  safe?: string;
-  todo?: string;
+  status: Wire['Problem']['status'];
+  code: Wire['Problem']['code'];
+  title: Wire['Problem']['title'];
+  detail?: Wire['Problem']['detail'];
+  safe?: Wire['Problem']['safe'];
+  todo?: Wire['Problem']['todo'];
   [key: string]: unknown;
 }
 
+export type VerifyReport = Closer<Wire['VerifyReport'], { findings: Finding[] }>;
+export type Job = Closer<Wire['Job'], { state: string; report: VerifyReport | null; error: Problem | null }>;
+
 /** One message of the change feed. */
-export interface Change {
-  cursor?: string;
-  type: string;
-  session_id?: string;
-  window_id?: string;
-  data?: unknown;
-}
+export type Change = Closer<Wire['Change'], { cursor?: string; session_id?: string; window_id?: string; data?: unknown }>;
 
 export interface OpenItemChange {
   item: string;
   ord: number;
   kind: string;
   turn: string | null;
+  /** How much of the item came before: bytes of a text, else updates. */
   from: number;
   text?: string;
   updates?: unknown[];

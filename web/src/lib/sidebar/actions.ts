@@ -20,8 +20,8 @@ export function sessionActions(app: App, session: Session) {
     { label: session.unseen ? 'Mark as seen' : 'Mark as unseen', run: () => void app.backend.patchSession(session.id, { seen: session.unseen }).catch((f: unknown) => app.complain(f, 'Nothing was changed.')) },
     { label: 'Copy id', run: () => void copyText(session.id) },
     'line' as const,
-    { label: 'Export as Markdown', run: () => globalThis.open(app.backend.exportUrl(session.id, 'markdown'), '_blank', 'noopener') },
-    { label: 'Export as JSON', run: () => globalThis.open(app.backend.exportUrl(session.id, 'json'), '_blank', 'noopener') },
+    { label: 'Export as Markdown', run: () => void app.export(session, 'markdown') },
+    { label: 'Export as JSON', run: () => void app.export(session, 'json') },
     'line' as const,
     status === 'archived'
       ? { label: 'Put back', testid: 'unarchive', run: () => void app.setStatus(session, 'active') }

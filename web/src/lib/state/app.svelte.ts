@@ -29,7 +29,7 @@ export class App {
   connection = $state<Connection>('connecting');
   saving = $state.raw<SavingStatus>({ saving: true });
   health = $state.raw<Health | null>(null);
-  config = $state.raw<Config>({ default_agent: 'scratch', default_cwd: '', theme: 'system', remote_images: false });
+  config = $state.raw<Omit<Config, 'agent_idle_minutes' | 'max_agents'>>({ default_agent: 'scratch', default_cwd: '', theme: 'system', remote_images: false });
   agents = $state.raw<Agent[]>([]);
   windows = $state.raw<WindowState[]>([]);
   findings = $state.raw<Finding[]>([]);
@@ -378,6 +378,18 @@ export class App {
   focused() {
     this.#feed?.focus();
     this.seen();
+  }
+
+  async export(session: Session, format: 'markdown' | 'json'): Promise<void> {
+    await this.#try('The session was not exported. It is unchanged.', async () => {
+      const { exported } = await import('../conversation/export');
+      const file = await exported(this.backend, session, format);
+      const link = document.createElement('a');
+      link.href = URL.createObjectURL(file);
+      link.download = file.name;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    });
   }
 
   /** Sends the draft. The text stays in the composer until the server has it; the same turn id is used for every retry. */
