@@ -11,9 +11,11 @@ export interface Body {
   interrupted: boolean;
   late: boolean;
   elsewhere: boolean;
+  /** When its first part came; `at` of the entry is when it was complete. */
+  beganMs: number | null;
 }
 
-const EMPTY: Body = { turn: null, item: null, ord: 0, by: '', data: null, dataRef: null, interrupted: false, late: false, elsewhere: false };
+const EMPTY: Body = { turn: null, item: null, ord: 0, by: '', data: null, dataRef: null, interrupted: false, late: false, elsewhere: false, beganMs: null };
 const read = new WeakMap<Entry, Body>();
 
 export function bodyOf(entry: Entry): Body {
@@ -33,6 +35,7 @@ export function bodyOf(entry: Entry): Body {
         interrupted: raw.interrupted === true,
         late: raw.late === true,
         elsewhere: raw.elsewhere === true,
+        beganMs: typeof raw.origin_at_ms === 'number' ? raw.origin_at_ms : null,
       };
     } catch {
       // Stored bytes that are not JSON cannot come from this version; the entry is shown as unknown, never hidden.

@@ -414,6 +414,7 @@ export class App {
       await this.backend.send(session.id, { turn_id: turnId, window_id: this.windowId, draft_rev: rev, expected_head: conversation.head, content, when_busy: 'queue' });
       this.#pending = null;
       draft.sent(rev, text);
+      this.endWanted += 1;
     } catch (failure) {
       if (failure instanceof BackendError && failure.code === 'head_moved') {
         this.#pending = null;

@@ -15,4 +15,7 @@ export function stateOf(session: Session): ShownState | null {
   return null;
 }
 
+/** The last line of text without Markdown's marks, which say nothing in a list. */
+export const previewOf = (session: Pick<Session, 'preview'>) => session.preview.replace(/[`*_#|>~]+/g, '').trim();
+
 export const nameOf = (session: Pick<Session, 'name' | 'empty'>) => session.name || (session.empty ? 'New chat' : 'Untitled');
