@@ -94,15 +94,22 @@ pub(crate) fn entry(view: &view::EntryView) -> dto::Entry {
     }
 }
 
+/// An open item, or a part of one, that is larger than this is told by its size: nobody reads it as it comes, and a
+/// page must not be held up by it. The entry that it becomes has all of it.
+pub(crate) const SHOWN_MAX_BYTES: usize = 512 * 1024;
+
 pub(crate) fn open_item(item: &view::OpenItem) -> dto::OpenItem {
+    let size = item.data.get().len();
+    let large = (size > SHOWN_MAX_BYTES).then_some(size as u64);
     dto::OpenItem {
         item: item.item.to_string(),
         ord: item.ord.into(),
         kind: item.kind.to_string(),
         turn: item.turn.unwrap_or(gander_model::TurnId::from_bytes([0; 16])),
         at: rfc3339(item.at_ms),
-        data: value(&item.data),
+        data: if large.is_some() { json!([]) } else { value(&item.data) },
         bytes: item.size,
+        large,
     }
 }
 

@@ -172,6 +172,10 @@ fn push(ctx: &Ctx, change: &Change, cursor: &str) -> Push {
 
 fn open_item(part: &Part) -> Value {
     let mut data = json!({"item": part.item, "ord": part.ord, "kind": part.kind, "turn": part.turn, "from": part.from});
+    if part.updates.get().len() > convert::SHOWN_MAX_BYTES {
+        data["large"] = json!(part.updates.get().len());
+        return data;
+    }
     let updates = convert::value(&part.updates);
     if part.kind.is_text() {
         data["text"] = json!(text::updates_text(&part.updates));

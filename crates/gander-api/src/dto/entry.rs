@@ -49,6 +49,9 @@ pub struct OpenItem {
     pub data: Value,
     /// UTF-8 bytes of its text so far (the number of updates, for other kinds).
     pub bytes: u64,
+    /// Bytes of `data` that are left out here because they are many; the entry that it becomes has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub large: Option<u64>,
 }
 
 /// Which entries are asked for. Without a bound: the last ones.

@@ -27,6 +27,8 @@ pub(crate) struct Heard {
     pub what: What,
     /// Its turn did not end well, so the agent may lack it.
     pub may_lack: bool,
+    /// It was found in the agent's own session.
+    elsewhere: bool,
 }
 
 /// What was said.
@@ -115,7 +117,7 @@ fn heard(kind: &Kind, data: Option<Vec<u8>>) -> Option<Heard> {
     } else {
         return None;
     };
-    Some(Heard { who, what, may_lack: false })
+    Some(Heard { who, what, may_lack: false, elsewhere: false })
 }
 
 /// What was said since this agent session was new, without the prompt at `before`.
@@ -151,12 +153,32 @@ pub(crate) fn since_link(
         if first_turn.is_none() || first {
             // Found elsewhere means that the agent has it, whatever its turn.
             let may_lack = !body.elsewhere && !body.turn.is_some_and(|turn| ended_well.contains(&turn));
-            found.extend(heard(kind, data).map(|heard| Heard { may_lack, ..heard }));
+            let elsewhere = body.elsewhere;
+            found.extend(heard(kind, data).map(|heard| Heard { may_lack, elsewhere, ..heard }));
         }
         !first
     })?;
     found.reverse();
-    Ok(found)
+    Ok(as_the_agent_heard(found))
+}
+
+/// What was found elsewhere stands behind the prompt that was about to be sent when it was found; the agent had heard
+/// it before that prompt.
+fn as_the_agent_heard(journal: Vec<Heard>) -> Vec<Heard> {
+    let mut heard = Vec::with_capacity(journal.len());
+    let mut about_to_be_sent: Option<Heard> = None;
+    for next in journal {
+        if !next.elsewhere {
+            heard.extend(about_to_be_sent.take());
+        }
+        if next.who == Who::User && !next.elsewhere {
+            about_to_be_sent = Some(next);
+        } else {
+            heard.push(next);
+        }
+    }
+    heard.extend(about_to_be_sent);
+    heard
 }
 
 /// The conversation before a prompt, as text for a new agent session; `None` when there was none.

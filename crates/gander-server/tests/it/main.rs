@@ -4,5 +4,8 @@ mod world;
 
 mod changes;
 mod gate;
+mod hostile;
+mod memory;
 mod openapi;
 mod slice;
+mod turns;
