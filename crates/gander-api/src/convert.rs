@@ -191,3 +191,13 @@ pub(crate) struct Ids {
     pub session: Option<gander_model::SessionId>,
     pub window: Option<gander_model::WindowId>,
 }
+
+pub(crate) fn audit(audit: &gander_journal::Audit) -> dto::Audit {
+    dto::Audit {
+        on_disk: audit.on_disk,
+        active: audit.active,
+        archived: audit.archived,
+        trashed: audit.trashed,
+        quarantined: audit.quarantined,
+    }
+}

@@ -224,9 +224,9 @@ pub struct SearchPage {
     pub results: Vec<SearchResult>,
     /// Where the next page starts.
     pub next: Option<String>,
-    /// Everything up to this revision is in the index.
-    pub indexed_through: u64,
-    /// Whether that is everything.
+    /// When the newest entry in the index was recorded; null while nothing is in it.
+    pub indexed_through: Option<String>,
+    /// Whether every entry is in the index.
     pub complete: bool,
 }
 

@@ -238,7 +238,6 @@ impl Gander {
         self.session(session).await
     }
 
-    #[cfg(any())]
     /// Searches inside sessions.
     pub async fn search(&self, query: dto::SearchQuery) -> Result<dto::SearchPage, ApiError> {
         let words = query.q.trim().to_owned();
@@ -248,7 +247,11 @@ impl Gander {
         if words.len() > 1000 {
             return Err(ApiError::new(Code::TooLarge, "`q` may be 1,000 bytes long."));
         }
-        self.search_index(words, query.after, limit(query.limit, LIST_LIMIT)).await
+        let after = match query.after.as_deref() {
+            None | Some("") => None,
+            Some(after) => Some(after.parse().map_err(|_| ApiError::bad("`after` is not the `next` of a page."))?),
+        };
+        self.search_index(words, after, limit(query.limit, LIST_LIMIT)).await
     }
 }
 

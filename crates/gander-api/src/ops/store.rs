@@ -7,7 +7,7 @@ use gander_model::Hash;
 use crate::convert;
 use crate::dto::{self, rfc3339};
 use crate::error::ApiError;
-use crate::gander::Gander;
+use crate::gander::{Gander, blocking};
 
 const FINDINGS_LIMIT: usize = 500;
 
@@ -32,26 +32,14 @@ impl Gander {
             .ctx
             .read(|reader| {
                 let findings = reader.findings(FINDINGS_LIMIT)?.len() as u64;
-                Ok((
-                    reader.counts()?,
-                    reader.root()?,
-                    findings,
-                    reader.setting("verified_at_ms")?,
-                    reader.journal_id()?,
-                ))
+                Ok((reader.audit()?, reader.root()?, findings, reader.setting("verified_at_ms")?, reader.journal_id()?))
             })
             .await?;
         let reason = match &*self.ctx.journal.status().borrow() {
             Saving::Yes => None,
             Saving::No { reason, .. } => Some(reason.clone()),
         };
-        let audit = dto::Audit {
-            on_disk: audit.total(),
-            active: audit.active + audit.empty,
-            archived: audit.archived,
-            trashed: audit.trashed,
-            quarantined: audit.quarantined,
-        };
+        let audit = convert::audit(&audit);
         Ok(dto::Health {
             ok: reason.is_none() && audit.quarantined == 0,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -102,15 +90,39 @@ impl Gander {
         self.ctx.jobs.get(job).ok_or_else(|| ApiError::not_found("job", format_args!("{job:.80}")))
     }
 
-    #[cfg(any())]
     pub(crate) async fn search_index(
         &self,
         words: String,
-        after: Option<String>,
+        after: Option<u64>,
         limit: usize,
     ) -> Result<dto::SearchPage, ApiError> {
-        let _ = (words, after, limit);
-        Err(ApiError::internal("The search index is not there yet."))
+        let journal = self.ctx.journal.clone();
+        let found = blocking(move || {
+            let page = journal.search(&words, after, limit)?;
+            // A session that was damaged meanwhile hides its own hits only.
+            let results = journal.read(|reader| {
+                let shown = |hit: &gander_journal::Hit| {
+                    let view = reader.session(hit.session).ok()?;
+                    Some(dto::SearchResult {
+                        session: super::sessions::shown(reader, &view).ok()?,
+                        session_id: hit.session,
+                        seq: hit.seq.0,
+                        kind: hit.kind.to_string(),
+                        snippet: hit.snippet.clone(),
+                        at: rfc3339(hit.at_ms),
+                    })
+                };
+                Ok(page.hits.iter().filter_map(shown).collect())
+            })?;
+            Ok::<_, gander_journal::ReadError>(dto::SearchPage {
+                results,
+                next: page.next.map(|next| next.to_string()),
+                indexed_through: page.indexed_through_ms.map(rfc3339),
+                complete: page.complete(),
+            })
+        })
+        .await?;
+        Ok(found)
     }
 
     /// The cookie's name: other journals on this machine have others, so that no browser mixes them up.

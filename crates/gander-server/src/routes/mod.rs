@@ -67,6 +67,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(windows::show))
         .routes(routes!(windows::draft))
         .routes(routes!(sessions::list, sessions::create))
+        .routes(routes!(sessions::search))
         .routes(routes!(sessions::get, sessions::patch))
         .routes(routes!(sessions::entries))
         .routes(routes!(sessions::entry_data))

@@ -28,7 +28,6 @@ pub async fn create(State(app): State<App>, Body(body): Body<NewChat>) -> Result
 }
 
 /// Searches inside sessions, newest first.
-#[cfg(any())]
 #[utoipa::path(get, path = "/search", tag = "sessions", operation_id = "search", params(SearchQuery),
     responses((status = 200, body = SearchPage), (status = 400, body = ProblemBody)))]
 pub async fn search(State(app): State<App>, Ask(query): Ask<SearchQuery>) -> Reply<SearchPage> {

@@ -8,4 +8,5 @@ mod hostile;
 mod memory;
 mod openapi;
 mod slice;
+mod store;
 mod turns;
