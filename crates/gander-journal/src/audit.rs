@@ -55,6 +55,16 @@ impl Reader<'_> {
     }
 }
 
+/// Sessions that have an entry.
+pub fn with_entries(conn: &Connection) -> rusqlite::Result<Vec<SessionId>> {
+    ids(conn, WITH_ENTRIES)
+}
+
+/// Sessions that have a witnessed head.
+pub fn with_heads(conn: &Connection) -> rusqlite::Result<Vec<SessionId>> {
+    ids(conn, "SELECT session_id FROM heads")
+}
+
 /// Sessions that have entries and no witnessed head.
 pub fn without_head(conn: &Connection) -> rusqlite::Result<Vec<SessionId>> {
     ids(conn, &format!("{WITH_ENTRIES} AND id NOT IN (SELECT session_id FROM heads)"))

@@ -1,6 +1,7 @@
 //! Large content: the data of entries that is too long for a body, and attachments. Each content once, in chunks of
 //! at most 1 MiB, every chunk with its own hash, so that a part can be checked without reading the whole.
 
+use gander_model::hash::ContentHasher;
 use gander_model::{Hash, content_hash};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -42,7 +43,7 @@ pub fn read(
          WHERE content_id = (SELECT content_id FROM contents WHERE hash = ?1) ORDER BY n",
     )?;
     let mut rows = query.query([hash.0])?;
-    let (mut n, mut bytes) = (0, 0);
+    let (mut n, mut bytes, mut whole) = (0, 0, ContentHasher::default());
     while let Some(row) = rows.next()? {
         let data = row.get_ref(2)?.as_blob().map_err(|_| damaged())?;
         if u64_at(row, 0)? != n || content_hash(data) != hash_at(row, 1)? {
@@ -50,9 +51,11 @@ pub fn read(
         }
         n += 1;
         bytes += data.len() as u64;
+        whole.update(data);
         each(data)?;
     }
-    if bytes == info.bytes { Ok(info) } else { Err(damaged()) }
+    // Chunks that match their own hashes can still be those of another content.
+    if bytes == info.bytes && whole.finish() == hash { Ok(info) } else { Err(damaged()) }
 }
 
 impl Tx<'_> {

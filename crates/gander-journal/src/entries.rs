@@ -42,7 +42,7 @@ impl Lineage {
         let mut segments = Vec::with_capacity(1);
         let (mut owner, mut last) = (session, Seq(last));
         loop {
-            let origin = forked_from(conn, owner)?;
+            let origin = pinned(conn, owner)?;
             let first = origin.map_or(Seq(1), |origin| origin.seq.next());
             segments.push(Segment { owner, first, last });
             match origin {
@@ -68,7 +68,7 @@ impl Lineage {
 }
 
 /// The entry that a session was forked from, if its first own entry says so.
-fn forked_from(conn: &Connection, session: SessionId) -> rusqlite::Result<Option<Origin>> {
+pub fn pinned(conn: &Connection, session: SessionId) -> rusqlite::Result<Option<Origin>> {
     let first = conn
         .prepare_cached(
             "SELECT e.seq, e.kind, b.body FROM entries e LEFT JOIN bodies b USING (position)
@@ -93,7 +93,8 @@ pub fn head(conn: &Connection, session: SessionId) -> rusqlite::Result<Option<He
 }
 
 const ROW: &str = "SELECT e.session_id, e.seq, e.at_ms, e.kind, e.body_hash, e.hash, b.salt, b.body,
-        CASE WHEN b.position IS NULL THEN EXISTS (SELECT 1 FROM erasures x WHERE x.position = e.position) ELSE 0 END
+        CASE WHEN b.position IS NULL THEN EXISTS (SELECT 1 FROM erasures x WHERE x.position = e.position) ELSE 0 END,
+        e.position
      FROM entries e LEFT JOIN bodies b ON b.position = e.position";
 
 fn header_at(row: &Row<'_>) -> rusqlite::Result<EntryHeader> {
@@ -129,6 +130,21 @@ pub fn for_each(
     let mut rows = query.query(params![owner.as_bytes(), int(first.0), int(last.0)])?;
     while let Some(row) = rows.next()? {
         each(view_at(row)?.entry)?;
+    }
+    Ok(())
+}
+
+/// Calls `each` with every entry that a session owns, as stored, in order; a row that cannot be read as an entry is
+/// an error for `each`, not for the others.
+pub fn for_each_own(
+    conn: &Connection,
+    owner: SessionId,
+    mut each: impl FnMut(i64, rusqlite::Result<EntryView>),
+) -> rusqlite::Result<()> {
+    let mut query = conn.prepare_cached(&format!("{ROW} WHERE e.session_id = ?1 ORDER BY e.seq"))?;
+    let mut rows = query.query([owner.as_bytes()])?;
+    while let Some(row) = rows.next()? {
+        each(row.get(9)?, view_at(row));
     }
     Ok(())
 }

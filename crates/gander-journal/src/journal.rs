@@ -15,13 +15,13 @@ use crate::beside::{Beside, Spawn};
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::keeper::Keeper;
 use crate::lock::Lock;
-use crate::options::Options;
+use crate::options::{Clock, Options};
 use crate::read::{Pool, Reader};
 use crate::search::{Search, SearchPage};
 use crate::tx::Tx;
 use crate::verified::Verified;
 use crate::writer::{Closure, Message, Saving, Writer};
-use crate::{changes, checkpoint, connect, migrate, place, startup};
+use crate::{changes, checkpoint, connect, migrate, place, startup, witness};
 
 /// Closures that wait for the writer, at most.
 const QUEUE_MAX: usize = 1024;
@@ -41,6 +41,7 @@ struct Inner {
     pool: Arc<Pool>,
     verified: Arc<Verified>,
     search: Arc<Search>,
+    clock: Arc<dyn Clock>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -72,7 +73,7 @@ impl Journal {
         let verified = Arc::new(Verified::default());
         let (witness_bell, search_bell) = (Arc::new(Bell::default()), Arc::new(Bell::default()));
         let settled = Arc::new(AtomicU64::new(started.settled));
-        let keeper = Keeper {
+        let mut keeper = Keeper {
             dir: dir.clone(),
             conn: connect::reader(&path)?,
             journal: started.journal,
@@ -80,6 +81,10 @@ impl Journal {
             heads: started.heads,
             settled: settled.clone(),
         };
+        if !started.agrees {
+            // It was told of; what comes is compared with what is there now.
+            keeper.write().map_err(|source| OpenError::Io { path: dir.join(witness::FILE), source })?;
+        }
         let search = Arc::new(Search::new(&dir, &path, search_bell.clone()));
         let spawn = Spawn { dir: &dir };
         let beside = Beside {
@@ -94,6 +99,7 @@ impl Journal {
             witness_bell,
             search_bell,
         };
+        let clock = options.clock.clone();
         let writer = Writer {
             path: path.clone(),
             options,
@@ -125,6 +131,7 @@ impl Journal {
             pool,
             verified,
             search,
+            clock,
             threads: Mutex::new(threads),
         })))
     }
@@ -206,6 +213,10 @@ impl Journal {
     /// Whether the last writer ended without closing.
     pub fn was_unclean(&self) -> bool {
         self.0.unclean
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.0.clock.now_ms()
     }
 
     /// The data folder.

@@ -19,6 +19,7 @@ mod entries;
 mod erase;
 mod error;
 mod findings;
+mod guards;
 mod heal;
 mod items;
 mod journal;
@@ -45,6 +46,7 @@ mod tail;
 mod turns;
 mod tx;
 mod verified;
+mod verify;
 mod view;
 mod windows;
 pub mod witness;
@@ -64,12 +66,14 @@ pub use options::{Clock, Faults, NoFaults, Options, Random, SystemClock, SystemR
 pub use queue::QUEUE_MAX;
 pub use read::Reader;
 pub use recover::Recovered;
+pub use repair::Rebuilt;
 pub use search::{Hit, PAGE_MAX as SEARCH_PAGE_MAX, SearchPage};
 pub use session_list::{After, Counts, Filter, PAGE_MAX as SESSION_PAGE_MAX, SessionPage};
 pub use sessions::NewSession;
 pub use settings::Announcement;
 pub use turns::{Continues, Send, Sent, TurnEnd, WhenBusy};
 pub use tx::Tx;
+pub use verify::Report;
 pub use view::{
     AgentProcess, Bucket, Draft, EntryPage, EntryView, Finding, Grant, Link, OpenItem, PermissionView, Queue,
     QueueItem, SessionView, TurnPhase, TurnRecord, TurnView, WindowView,

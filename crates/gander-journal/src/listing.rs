@@ -56,6 +56,14 @@ pub fn refresh(conn: &Connection, session: SessionId) -> rusqlite::Result<()> {
     }
 }
 
+/// Whether a session's row is where the session belongs.
+pub fn is_right(conn: &Connection, state: &SessionState) -> rusqlite::Result<bool> {
+    let bucket = bucket(conn, state)?;
+    let order_ms = state.last_turn_at_ms.unwrap_or(state.created_at_ms);
+    conn.prepare_cached("SELECT 1 FROM listing WHERE session_id = ?1 AND bucket = ?2 AND order_ms = ?3")?
+        .exists(params![state.session_id.as_bytes(), bucket.as_str(), order_ms])
+}
+
 /// Remembers that the user has seen a session up to an entry.
 pub fn set_seen(conn: &Connection, session: SessionId, seq: Seq) -> rusqlite::Result<bool> {
     let before = conn

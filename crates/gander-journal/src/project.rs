@@ -55,13 +55,16 @@ pub fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredState> {
     Ok(StoredState { state, sound })
 }
 
+/// A session's row as it is stored.
+pub fn stored(conn: &Connection, session: SessionId) -> rusqlite::Result<Option<StoredState>> {
+    conn.prepare_cached(&format!("SELECT {COLUMNS} FROM sessions s WHERE s.session_id = ?1"))?
+        .query_row([session.as_bytes()], from_row)
+        .optional()
+}
+
 /// What a session is; `None` when there is no such session.
 pub fn load(conn: &Connection, session: SessionId) -> rusqlite::Result<Option<SessionState>> {
-    let stored = conn
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM sessions s WHERE s.session_id = ?1"))?
-        .query_row([session.as_bytes()], from_row)
-        .optional()?;
-    match stored {
+    match stored(conn, session)? {
         Some(StoredState { state, sound: true }) => Ok(Some(state)),
         Some(StoredState { sound: false, .. }) | None => fold(conn, session),
     }

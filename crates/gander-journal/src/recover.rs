@@ -77,15 +77,20 @@ impl Tx<'_> {
 
     /// Quarantines a session, with a finding that says why.
     pub fn set_aside(&mut self, session: SessionId, detail: &str) -> Result<()> {
-        self.finding_add(NewFinding {
-            kind: "session_damaged".to_owned(),
-            severity: "error".to_owned(),
-            session: Some(session),
-            subject: raw_json(json!({}).to_string()),
-            detail: detail.to_owned(),
-            remedy: "Its entries are kept as they are. Restore it from a backup, or export what verifies.".to_owned(),
-            raw: None,
-        })?;
+        self.finding_add(damaged(session, detail))?;
         self.quarantine(session, detail)
+    }
+}
+
+/// The finding of a session that is set aside.
+pub fn damaged(session: SessionId, detail: &str) -> NewFinding {
+    NewFinding {
+        kind: "session_damaged".to_owned(),
+        severity: "error".to_owned(),
+        session: Some(session),
+        subject: raw_json(json!({}).to_string()),
+        detail: detail.to_owned(),
+        remedy: "Its entries are kept as they are. Restore it from a backup, or export what verifies.".to_owned(),
+        raw: None,
     }
 }

@@ -20,7 +20,7 @@ use crate::read::Reader;
 use crate::tx::Tx;
 use crate::verified::Verified;
 use crate::witness::{self, Heads, Standing, Witness};
-use crate::{audit, migrate, repair};
+use crate::{audit, guards, migrate, repair};
 
 /// Entries at the end that are recomputed after an unclean end when nothing says how far the database file had come.
 const TAIL_ENTRIES: u64 = 5_000;
@@ -87,7 +87,11 @@ pub fn check(
     } else if started.heads.position() > 0 && epoch > 1 {
         found(write.finding_add(no_witness(witness.err())))?;
     }
-    if unclean || !started.agrees {
+    let rules = guards::restore(&tx)?;
+    if !rules.is_empty() {
+        found(write.finding_add(unguarded(&rules)))?;
+    }
+    if unclean || !started.agrees || !rules.is_empty() {
         deep(&tx, &mut write, started.settled)?;
         started.heads = Heads::load(&tx)?;
     }
@@ -213,6 +217,21 @@ fn disagrees(standing: &Standing, witness: &Witness) -> NewFinding {
         subject: raw_json(json!({ "witness": witness, "standing": format!("{standing:?}") }).to_string()),
         detail: format!("{detail} What is there was kept as it is, and open windows read everything again."),
         remedy: "Run `gander verify`, and restore what is missing from a backup.".to_owned(),
+        raw: None,
+    }
+}
+
+fn unguarded(rules: &[String]) -> NewFinding {
+    NewFinding {
+        kind: "guards_missing".to_owned(),
+        severity: "error".to_owned(),
+        session: None,
+        subject: raw_json(json!({ "names": rules }).to_string()),
+        detail: format!(
+            "Rules that keep entries from being changed were missing or altered, and were put back: {}.",
+            rules.join(", ")
+        ),
+        remedy: "Run `gander verify`, and find out which program changed the database.".to_owned(),
         raw: None,
     }
 }

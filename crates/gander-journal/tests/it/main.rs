@@ -16,4 +16,5 @@ mod start;
 mod streaming;
 mod support;
 mod triggers;
+mod verify;
 mod windows;

@@ -1,0 +1,39 @@
+//! The rules that the database itself keeps (its triggers, and what they stand on), and whether they are all there.
+
+use rusqlite::Connection;
+
+type Rule = (String, String);
+
+/// Triggers and indexes as this version makes them.
+fn wanted() -> rusqlite::Result<Vec<Rule>> {
+    let fresh = Connection::open_in_memory()?;
+    fresh.execute_batch(include_str!("schema.sql"))?;
+    rules(&fresh)
+}
+
+fn rules(conn: &Connection) -> rusqlite::Result<Vec<Rule>> {
+    conn.prepare(
+        "SELECT name, sql FROM sqlite_schema WHERE type IN ('trigger', 'index') AND sql IS NOT NULL ORDER BY name",
+    )?
+    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+    .collect()
+}
+
+fn lacking(conn: &Connection) -> rusqlite::Result<Vec<Rule>> {
+    let there = rules(conn)?;
+    Ok(wanted()?.into_iter().filter(|rule| !there.contains(rule)).collect())
+}
+
+/// Names of those that are missing or altered.
+pub fn missing(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+    Ok(lacking(conn)?.into_iter().map(|(name, _)| name).collect())
+}
+
+/// Puts them back; gives the names of those that were missing or altered.
+pub fn restore(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+    let lacking = lacking(conn)?;
+    for (name, sql) in &lacking {
+        conn.execute_batch(&format!("DROP TRIGGER IF EXISTS {name}; DROP INDEX IF EXISTS {name}; {sql}"))?;
+    }
+    Ok(lacking.into_iter().map(|(name, _)| name).collect())
+}
