@@ -35,7 +35,7 @@ pub fn writer(path: &Path) -> rusqlite::Result<Connection> {
          PRAGMA secure_delete = ON;
          PRAGMA trusted_schema = OFF;
          PRAGMA wal_autocheckpoint = 0;
-         PRAGMA journal_size_limit = 8388608;
+         PRAGMA journal_size_limit = 16777216;
          PRAGMA temp_store = MEMORY;
          PRAGMA cache_size = -8192;",
     )?;

@@ -30,8 +30,13 @@ const GROUP_MAX: usize = 256;
 const GROUP_TIME: Duration = Duration::from_millis(5);
 /// WAL pages after which the checkpointer is woken.
 const CHECKPOINT_PAGES: u32 = 1_000;
-/// WAL pages (64 MiB) after which the writer itself waits for a checkpoint: the WAL stays bounded.
+/// WAL pages after which the writer moves what the checkpointer has left, so that the log begins anew in the place
+/// that it has: a log that grows costs each sync several times what one that is written over does.
+const WRAP_PAGES: u32 = 3_000;
+/// WAL pages (64 MiB) after which the writer waits for readers to let go of the log: it stays bounded.
 const WAL_MAX_PAGES: u32 = 16_384;
+/// A pause in which the log is brought into the database without anybody waiting for it.
+const IDLE: Duration = Duration::from_millis(15);
 
 /// Whether the journal saves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,10 +186,10 @@ impl Writer {
             if let Some(done) = self.closing.take() {
                 break Some(done);
             }
-            let first = match self.queue.recv() {
-                Ok(Message::Run(job)) => job,
-                Ok(Message::Close(done)) => break Some(done),
-                Err(_) => break None,
+            let first = match self.next() {
+                Some(Message::Run(job)) => job,
+                Some(Message::Close(done)) => break Some(done),
+                None => break None,
             };
             match self.group(first) {
                 Ok(()) => {}
@@ -211,6 +216,30 @@ impl Writer {
         if let Some(done) = done {
             let _ = done.send(());
             refuse(&queue, &Unsaved::Closed("it was closed".to_owned()));
+        }
+    }
+
+    /// The next message; `None` when nobody is left to send one. A pause is used to keep the log short.
+    fn next(&mut self) -> Option<Message> {
+        if self.wal_pages.load(Ordering::Relaxed) > CHECKPOINT_PAGES {
+            match self.queue.recv_timeout(IDLE) {
+                Ok(message) => return Some(message),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => self.move_log(),
+            }
+        }
+        self.queue.recv().ok()
+    }
+
+    /// Moves what is in the log into the database, as far as readers let it. A fault shows at the next commit.
+    fn move_log(&mut self) {
+        let moved = self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+            Ok(row.get::<_, i64>(1)? == row.get::<_, i64>(2)?)
+        });
+        match moved {
+            Ok(true) => self.wal_pages.store(0, Ordering::Relaxed),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "a checkpoint failed"),
         }
     }
 
@@ -309,6 +338,8 @@ impl Writer {
         let pages = self.wal_pages.load(Ordering::Relaxed);
         if pages > WAL_MAX_PAGES {
             self.conn.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))?;
+        } else if pages > WRAP_PAGES {
+            self.move_log();
         } else if pages > CHECKPOINT_PAGES {
             // Full means that it was woken already.
             let _ = self.checkpoint.try_send(());
