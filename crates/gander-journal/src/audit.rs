@@ -55,6 +55,13 @@ impl Reader<'_> {
     }
 }
 
+/// Whether as many sessions are listed, and have a row, as have a witnessed head.
+pub fn adds_up(conn: &Connection, heads: u64) -> rusqlite::Result<bool> {
+    conn.query_row("SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM listing)", [], |row| {
+        Ok(u64_at(row, 0)? == heads && u64_at(row, 1)? == heads)
+    })
+}
+
 /// Sessions that have an entry.
 pub fn with_entries(conn: &Connection) -> rusqlite::Result<Vec<SessionId>> {
     ids(conn, WITH_ENTRIES)

@@ -2,6 +2,8 @@
 
 use rusqlite::Connection;
 
+use crate::migrate;
+
 type Rule = (String, String);
 
 /// Triggers and indexes as this version makes them.
@@ -29,11 +31,19 @@ pub fn missing(conn: &Connection) -> rusqlite::Result<Vec<String>> {
     Ok(lacking(conn)?.into_iter().map(|(name, _)| name).collect())
 }
 
-/// Puts them back; gives the names of those that were missing or altered.
+/// Puts them back; gives the names of those that were missing or altered. The engine counts every change of its
+/// schema, so where none was made since the last time there is nothing to look at.
 pub fn restore(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+    let seen: Option<i64> = migrate::meta(conn, "guarded")?;
+    let now: i64 = conn.query_row("PRAGMA schema_version", [], |row| row.get(0))?;
+    if seen == Some(now) {
+        return Ok(Vec::new());
+    }
     let lacking = lacking(conn)?;
     for (name, sql) in &lacking {
         conn.execute_batch(&format!("DROP TRIGGER IF EXISTS {name}; DROP INDEX IF EXISTS {name}; {sql}"))?;
     }
+    let now: i64 = conn.query_row("PRAGMA schema_version", [], |row| row.get(0))?;
+    migrate::set_meta(conn, "guarded", now)?;
     Ok(lacking.into_iter().map(|(name, _)| name).collect())
 }

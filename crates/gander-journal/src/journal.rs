@@ -81,8 +81,8 @@ impl Journal {
             heads: started.heads,
             settled: settled.clone(),
         };
-        if !started.agrees {
-            // It was told of; what comes is compared with what is there now.
+        if started.writes_witness {
+            // There was none, or what it said was told: what comes is compared with what is there now.
             keeper.write().map_err(|source| OpenError::Io { path: dir.join(witness::FILE), source })?;
         }
         let search = Arc::new(Search::new(&dir, &path, search_bell.clone()));
@@ -113,7 +113,7 @@ impl Journal {
             wal_pages,
             checkpoint: wake,
             lock,
-            beside,
+            beside: Some(beside),
             closing: None,
         };
         let threads = vec![

@@ -35,7 +35,9 @@ pub struct Started {
     /// The position up to which the database file was known to hold everything.
     pub settled: u64,
     /// The witness agreed, or there was none to ask.
-    pub agrees: bool,
+    agrees: bool,
+    /// There is no witness that says what the journal says.
+    pub writes_witness: bool,
 }
 
 /// A database that is missing or empty where a witness says that there was one is never taken for a new journal.
@@ -75,6 +77,7 @@ pub fn check(
     if let Ok(Some(witness)) = &witness {
         let standing = witness::compare(&tx, &started.heads, started.journal, epoch - 1, witness)?;
         started.agrees = standing == Standing::Agrees;
+        started.writes_witness = !started.agrees;
         started.settled = if started.agrees { witness.settled } else { 0 };
         if !started.agrees {
             // Cursors, and whoever compares epochs, must not take this journal for the one that was witnessed.
@@ -91,11 +94,14 @@ pub fn check(
     if !rules.is_empty() {
         found(write.finding_add(unguarded(&rules)))?;
     }
-    if unclean || !started.agrees || !rules.is_empty() {
+    let doubtful = unclean || !started.agrees || !rules.is_empty();
+    if doubtful {
         deep(&tx, &mut write, started.settled)?;
         started.heads = Heads::load(&tx)?;
     }
-    rows(&tx, &mut write)?;
+    if doubtful || !audit::adds_up(&tx, started.heads.sessions())? {
+        rows(&tx, &mut write)?;
+    }
     found(write.finish())?;
     drop(write);
     tx.commit()?;

@@ -154,7 +154,7 @@ pub struct Writer {
     /// Given back when the writer is done, and not before.
     pub lock: Lock,
     /// The threads that follow the commits.
-    pub beside: Beside,
+    pub beside: Option<Beside>,
     /// A close that came while a group was gathering: it waits for that group.
     pub closing: Option<oneshot::Sender<()>>,
 }
@@ -206,11 +206,13 @@ impl Writer {
                 }
             }
         };
+        // Witness and index are of this process until the lock is given back, and who reads keeps the log from being
+        // cut. Nothing that a witness knows of changes after this.
+        drop(self.beside.take());
+        self.pool.clear();
         self.finish();
-        let Writer { queue, conn, lock, pool, beside, .. } = self;
+        let Writer { queue, conn, lock, pool, .. } = self;
         pool.clear();
-        // Witness and index are of this process until the lock is given back.
-        drop(beside);
         drop(conn);
         drop(lock);
         if let Some(done) = done {
@@ -267,7 +269,9 @@ impl Writer {
             job.settle(outcome.clone());
         }
         result?;
-        self.beside.committed();
+        if let Some(beside) = &self.beside {
+            beside.committed();
+        }
         self.keep_wal_short()
     }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gander_model::{JournalId, Kind, Seq, SessionId};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use crate::bell::Bell;
 use crate::connect::{self, int, session_at, u64_at};
@@ -266,7 +266,7 @@ impl Search {
                 *kept = Some((index, file_id(&self.path).unwrap_or(0)));
             }
             let Some((index, _)) = kept else { return Ok(()) };
-            let more = match step(index, &read, last) {
+            let more = match step(index, read, last) {
                 Ok(more) => more,
                 Err(error) => {
                     // Whatever is wrong with it, it costs less to build it anew than to ask.
@@ -283,7 +283,7 @@ impl Search {
 }
 
 /// Puts the next entries into the newest shard that is not complete; false when nothing is left to do.
-fn step(index: &Index, journal: &Connection, last: u64) -> rusqlite::Result<bool> {
+fn step(index: &Index, journal: Transaction<'_>, last: u64) -> rusqlite::Result<bool> {
     if last == 0 {
         return Ok(false);
     }
@@ -297,37 +297,21 @@ fn step(index: &Index, journal: &Connection, last: u64) -> rusqlite::Result<bool
     }
     let Some((shard, through)) = open else { return Ok(false) };
     let until = end_of(shard).min(last).min(through + BATCH);
+    let batch = Batch::read(&journal, through, until)?;
+    // Writing takes longer than reading: nobody who waits for readers has to wait for it.
+    journal.finish()?;
     index.begin(shard)?;
     let erased = index.write(|index| {
-        let mut bytes = 0;
-        let mut reached = until;
-        let mut query = journal.prepare_cached(
-            "SELECT e.position, e.kind, b.body FROM entries e LEFT JOIN bodies b USING (position)
-             WHERE e.position > ?1 AND e.position <= ?2 ORDER BY e.position",
-        )?;
-        let mut rows = query.query([int(through), int(until)])?;
-        let mut redactions = Vec::new();
-        while let Some(row) = rows.next()? {
-            let position = u64_at(row, 0)?;
-            let kind = Kind::new(row.get_ref(1)?.as_str().unwrap_or_default());
-            if kind == Kind::REDACTED {
-                redactions.push(position);
-            }
-            // A damaged row has no words; it does not keep others from having theirs.
-            let Ok(body) = row.get_ref(2)?.as_blob() else { continue };
-            if let Some(text) = text::of_entry(&kind, body, |hash| beginning(journal, hash)) {
-                index.add(position, &text)?;
-                bytes += text.len();
-            }
-            if bytes > BATCH_BYTES {
-                reached = position;
-                break;
-            }
+        for (position, text) in &batch.texts {
+            index.add(*position, text)?;
         }
-        index.reached(reached)?;
+        index.reached(batch.reached)?;
         let mut erased = false;
-        for redaction in redactions.into_iter().filter(|position| *position <= reached) {
-            erased |= forget_erased(index, journal, redaction)?;
+        for position in &batch.erased {
+            if index.has(*position)? {
+                index.forget(shard_of(*position))?;
+                erased = true;
+            }
         }
         Ok(erased)
     })?;
@@ -337,18 +321,47 @@ fn step(index: &Index, journal: &Connection, last: u64) -> rusqlite::Result<bool
     Ok(true)
 }
 
-/// Forgets the shards that know words which a `redacted` entry erased.
-fn forget_erased(index: &Index, journal: &Connection, redaction: u64) -> rusqlite::Result<bool> {
-    let mut query = journal.prepare_cached("SELECT position FROM erasures WHERE by_position = ?1")?;
-    let erased: Vec<u64> = query.query_map([int(redaction)], |row| u64_at(row, 0))?.collect::<rusqlite::Result<_>>()?;
-    let mut forgotten = false;
-    for position in erased {
-        if index.has(position)? {
-            index.forget(shard_of(position))?;
-            forgotten = true;
+/// What goes into the index in one transaction.
+struct Batch {
+    texts: Vec<(u64, String)>,
+    /// Entries whose words are to be forgotten.
+    erased: Vec<u64>,
+    reached: u64,
+}
+
+impl Batch {
+    fn read(journal: &Connection, after: u64, until: u64) -> rusqlite::Result<Batch> {
+        let mut batch = Batch { texts: Vec::new(), erased: Vec::new(), reached: until };
+        let mut bytes = 0;
+        let mut query = journal.prepare_cached(
+            "SELECT e.position, e.kind, b.body FROM entries e LEFT JOIN bodies b USING (position)
+             WHERE e.position > ?1 AND e.position <= ?2 ORDER BY e.position",
+        )?;
+        let mut rows = query.query([int(after), int(until)])?;
+        while let Some(row) = rows.next()? {
+            let position = u64_at(row, 0)?;
+            let kind = Kind::new(row.get_ref(1)?.as_str().unwrap_or_default());
+            if kind == Kind::REDACTED {
+                batch.erased.extend(erased_by(journal, position)?);
+            }
+            // A damaged row has no words; it does not keep others from having theirs.
+            let Ok(body) = row.get_ref(2)?.as_blob() else { continue };
+            if let Some(text) = text::of_entry(&kind, body, |hash| beginning(journal, hash)) {
+                bytes += text.len();
+                batch.texts.push((position, text));
+            }
+            if bytes > BATCH_BYTES {
+                batch.reached = position;
+                break;
+            }
         }
+        Ok(batch)
     }
-    Ok(forgotten)
+}
+
+fn erased_by(journal: &Connection, redaction: u64) -> rusqlite::Result<Vec<u64>> {
+    let mut query = journal.prepare_cached("SELECT position FROM erasures WHERE by_position = ?1")?;
+    query.query_map([int(redaction)], |row| u64_at(row, 0))?.collect()
 }
 
 /// The first chunk of a large content.
