@@ -70,8 +70,14 @@ pub fn check(
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let verified = Verified::default();
     let id: [u8; 16] = migrate::meta(&tx, "journal_id")?.unwrap_or_default();
-    let mut started =
-        Started { journal: JournalId::from_bytes(id), epoch, heads: Heads::load(&tx)?, settled: 0, agrees: true };
+    let mut started = Started {
+        journal: JournalId::from_bytes(id),
+        epoch,
+        heads: Heads::load(&tx)?,
+        settled: 0,
+        agrees: true,
+        writes_witness: true,
+    };
     let mut write = Tx::new(&tx, options.clock.now_ms(), epoch, &*options.random, &verified);
     let witness = witness::read(dir);
     if let Ok(Some(witness)) = &witness {

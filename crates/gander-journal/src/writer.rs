@@ -235,9 +235,9 @@ impl Writer {
 
     /// Moves what is in the log into the database, as far as readers let it. A fault shows at the next commit.
     fn move_log(&mut self) {
-        let moved = self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-            Ok(row.get::<_, i64>(1)? == row.get::<_, i64>(2)?)
-        });
+        let moved = self
+            .conn
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok(row.get::<_, i64>(1)? == row.get::<_, i64>(2)?));
         match moved {
             Ok(true) => self.wal_pages.store(0, Ordering::Relaxed),
             Ok(false) => {}
