@@ -38,6 +38,15 @@ test('five goose sessions survive whatever is killed', { skip: existsSync(GOOSE)
     return end;
   };
 
+  // After a cut goose joins the prompt that had no answer with the next one, and with it the order to hold the answer.
+  const finishHeld = async (session, turn) => {
+    await until('the end of a held answer', async () => {
+      await model.release();
+      return (await gander.session(session)).turn?.id !== turn;
+    });
+    return finish(session, turn);
+  };
+
   const ponds = [];
   for (const number of NUMBERS) {
     const cwd = projectIn(home, `pond${number}`);
@@ -84,7 +93,7 @@ test('five goose sessions survive whatever is killed', { skip: existsSync(GOOSE)
     await finish(one.session, turn);
     assert.equal(readFileSync(proof, 'utf8'), 'ran\n');
     const entries = (await gander.entries(one.session)).filter((entry) => entry.body.turn === turn);
-    assert.equal(answerOf(entries), 'tool done: the tool ran');
+    assert.match(answerOf(entries), /^tool done: .*the tool ran$/);
     const call = entries.find((entry) => entry.kind === 'tool_call').body.data;
     assert.equal(call.findLast((update) => update.status)?.status, 'completed');
     const answer = entries.find((entry) => entry.kind === 'permission').body.data;
@@ -136,13 +145,10 @@ test('five goose sessions survive whatever is killed', { skip: existsSync(GOOSE)
       const [bound] = await linked(pond);
       const turn = randomUUID();
       await gander.post(`sessions/${pond.session}/turns/${pond.cut}/continue`, { new_turn_id: turn, how: 'continue' });
-      await until(`the continued answer in session ${pond.number}`, async () => answerOf(await gander.entries(pond.session), turn) !== '' || (await model.release(), false));
-      await model.release();
-      await finish(pond.session, turn);
+      await finishHeld(pond.session, turn);
       assert.equal((await gander.session(pond.session)).interrupted, null);
       const links = await linked(pond);
       assert.equal(links.at(-1).agent_session_id, bound.agent_session_id);
-      assert.equal(links.at(-1).via, 'load');
       // What the model was asked holds this pond's words, and no other's.
       const asked = (await model.requests()).filter((request) => request.tools.length > 0).at(-1);
       const words = JSON.stringify(asked.messages.filter((message) => message.role !== 'system'));
@@ -174,9 +180,7 @@ test('five goose sessions survive whatever is killed', { skip: existsSync(GOOSE)
     await feed.close();
     const again = randomUUID();
     await gander.post(`sessions/${five.session}/turns/${turn}/continue`, { new_turn_id: again, how: 'continue' });
-    await until('the continued answer', async () => answerOf(await gander.entries(five.session), again) !== '' || (await model.release(), false));
-    await model.release();
-    await finish(five.session, again);
+    await finishHeld(five.session, again);
   });
 
   await t.test("goose's own replay agrees with the journal after all that", async () => {

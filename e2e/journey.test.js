@@ -1,7 +1,7 @@
 // The main job, in a real browser: five windows, a chat in each, SIGKILL in the middle of an answer, and everything back.
 
 import assert from 'node:assert/strict';
-import { existsSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { browser, enter, openWindow, picture, prompt, ready, texts } from './lib/browser.js';
@@ -49,11 +49,13 @@ test('five windows come back after SIGKILL, with content, names, drafts and orde
     await prompt(page, '/edit notes.md: south => north');
     const asked = page.getByTestId('permission');
     await asked.waitFor();
+    assert.match(readFileSync(join(project, 'notes.md'), 'utf8'), /fly south/);
     await picture(page, '02-permission');
     await asked.locator('[data-kind=allow_once]').click();
     await page.locator('[data-testid=entry][data-kind=tool_call][data-status=completed]').first().waitFor();
-    await page.locator('[data-testid=entry][data-kind=permission]').waitFor();
     await page.getByTestId('stop').waitFor({ state: 'detached' });
+    await asked.waitFor({ state: 'detached' });
+    assert.match(readFileSync(join(project, 'notes.md'), 'utf8'), /fly north/);
     await picture(page, '03-edited');
   });
 
@@ -67,6 +69,7 @@ test('five windows come back after SIGKILL, with content, names, drafts and orde
       return now.named_by === 'user' && now;
     });
     assert.equal(session.name, 'The third way');
+    assert.equal(await pages[2].getByTestId('composer-text').inputValue(), '', 'the key that ended the renaming was typed into the prompt');
   });
 
   const half = 'half a thought,\nand its second line';
@@ -143,7 +146,6 @@ test('five windows come back after SIGKILL, with content, names, drafts and orde
     await picture(pages[0], '09-wide');
   });
   assert.deepEqual(problems, [], 'pages complained');
-  assert.ok(existsSync(join(project, 'notes.md')));
 });
 
 test('32 tabs of one browser stay live at once', async (t) => {

@@ -1,10 +1,12 @@
 //! Following one turn to its end: its text as it comes, its permission requests, how it ended.
 
+use std::collections::HashMap;
 use std::io::IsTerminal;
 
 use serde_json::{Value, json};
 
 use super::Context;
+use super::transcript::updates_text;
 use crate::ask;
 use crate::client::Client;
 use crate::failure::Failure;
@@ -21,8 +23,14 @@ pub async fn for_turn(
     alone: bool,
 ) -> Result<Outcome, Failure> {
     let text = |name: &str| sent[name].as_str().unwrap_or_default().to_owned();
-    let mut turn =
-        Turn { session: text("session_id"), id: text("turn_id"), alone, answer: String::new(), answered: Vec::new() };
+    let mut turn = Turn {
+        session: text("session_id"),
+        id: text("turn_id"),
+        alone,
+        answer: String::new(),
+        printed: HashMap::new(),
+        answered: Vec::new(),
+    };
     let mut changes = client.changes(cursor).await?;
     let ended = loop {
         let Some(change) = changes.next().await? else {
@@ -66,6 +74,8 @@ struct Turn {
     alone: bool,
     /// The agent's messages so far, in the order of arrival.
     answer: String,
+    /// How many bytes of each message are in the answer.
+    printed: HashMap<String, usize>,
     /// Permission requests that were dealt with.
     answered: Vec<String>,
 }
@@ -81,7 +91,8 @@ impl Turn {
     ) -> Result<Option<Value>, Failure> {
         match kind {
             "open_item" if data["turn"] == self.id.as_str() && data["kind"] == "message" => {
-                self.print(data["text"].as_str().unwrap_or_default(), context);
+                let from = data["from"].as_u64().and_then(|from| usize::try_from(from).ok()).unwrap_or(0);
+                self.message(&data["item"], from, data["text"].as_str().unwrap_or_default(), context);
             }
             "entry" => {
                 let body: Value =
@@ -91,8 +102,8 @@ impl Turn {
                 }
                 match data["kind"].as_str() {
                     Some("turn_ended") => return Ok(Some(body["data"].clone())),
-                    // Messages are set apart by an empty line.
-                    Some("message") if !self.answer.is_empty() => self.print("\n\n", context),
+                    // A short one may come whole, without ever having been open.
+                    Some("message") => self.message(&body["item"], 0, &updates_text(&body["data"]), context),
                     _ => {}
                 }
             }
@@ -107,6 +118,18 @@ impl Turn {
             _ => {}
         }
         Ok(None)
+    }
+
+    /// Takes a message's text from a byte on, and prints what was not printed of it.
+    fn message(&mut self, item: &Value, from: usize, text: &str, context: &Context<'_>) {
+        let item = item.as_str().unwrap_or_default().to_owned();
+        if !self.printed.contains_key(&item) && !self.answer.is_empty() {
+            self.print("\n\n", context);
+        }
+        let printed = self.printed.get(&item).copied().unwrap_or(0);
+        let Some(rest) = printed.checked_sub(from).and_then(|known| text.get(known..)) else { return };
+        self.printed.insert(item, printed + rest.len());
+        self.print(rest, context);
     }
 
     fn print(&mut self, text: &str, context: &Context<'_>) {
