@@ -17,6 +17,7 @@ pub(crate) struct Settings {
     pub default_agent: Option<String>,
     pub default_cwd: Option<PathBuf>,
     pub theme: Option<String>,
+    pub remote_images: Option<bool>,
     pub agent_idle_minutes: Option<u64>,
     pub max_agents: Option<u64>,
     pub agents: Vec<AgentSettings>,
@@ -88,7 +89,7 @@ impl ConfigFile {
         let known = toml::Table::try_from(&settings)
             .map_err(|error| ConfigError::Write { path: self.path.clone(), source: io::Error::other(error) })?;
         // A field that is unset now is absent from `known`, so it has to leave the file too.
-        for key in ["default_agent", "default_cwd", "theme", "agent_idle_minutes", "max_agents", "agents"] {
+        for key in ["default_agent", "default_cwd", "theme", "remote_images", "agent_idle_minutes", "max_agents", "agents"] {
             table.remove(key);
         }
         table.extend(known);

@@ -8,7 +8,7 @@ use gander_model::WindowId;
 use serde::Deserialize;
 
 use crate::server::App;
-use crate::{assets, gate};
+use crate::{assets, gate, headers};
 
 /// A path of this server, or nothing: `//host`, `/\host` and whole URLs lead elsewhere.
 fn own_path(to: &str) -> Option<&str> {
@@ -64,9 +64,14 @@ pub async fn home(State(app): State<App>) -> Response {
 }
 
 /// A window's page. Whether there is such a window is asked by the page, which can then say so.
-pub async fn window(Path(id): Path<String>) -> Response {
+pub async fn window(State(app): State<App>, Path(id): Path<String>) -> Response {
     if id.parse::<WindowId>().is_err() {
         return (StatusCode::NOT_FOUND, "There is no such page.\n").into_response();
     }
-    assets::index()
+    let mut response = assets::index();
+    let remote_images = app.gander.config().await.is_ok_and(|config| config.remote_images);
+    if remote_images && let Ok(policy) = HeaderValue::from_str(&headers::page_policy(&app.address, true)) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    response
 }

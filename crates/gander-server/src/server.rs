@@ -132,7 +132,7 @@ impl Server {
             epoch: gander.epoch(),
         };
         let (stop, stopping) = watch::channel(false);
-        let page_policy = HeaderValue::from_str(&headers::page_policy(&address))
+        let page_policy = HeaderValue::from_str(&headers::page_policy(&address, false))
             .map_err(|error| ServeError::Api(ApiError::internal(error)))?;
         let app = App(Arc::new(AppInner {
             gander: gander.clone(),

@@ -85,7 +85,7 @@ pub struct Config {
     pub default_cwd: String,
     /// `system`, `light` or `dark`.
     pub theme: String,
-    /// Load images from elsewhere. Always false for now.
+    /// Show images from the web in answers. Off unless the user turns it on.
     pub remote_images: bool,
     /// How long an agent that has nothing to do is kept.
     pub agent_idle_minutes: u64,
@@ -106,6 +106,9 @@ pub struct ConfigPatch {
     /// `system`, `light` or `dark`.
     #[serde(default)]
     pub theme: Option<String>,
+    /// Show images from the web in answers; a page that is open has to be loaded again.
+    #[serde(default)]
+    pub remote_images: Option<bool>,
     /// How long an agent that has nothing to do is kept.
     #[serde(default)]
     pub agent_idle_minutes: Option<u64>,

@@ -123,7 +123,7 @@ impl Gander {
             default_agent: agents::default_id(&settings),
             default_cwd: self.ctx.default_cwd().display().to_string(),
             theme: settings.theme.unwrap_or_else(|| "system".to_owned()),
-            remote_images: false,
+            remote_images: settings.remote_images.unwrap_or(false),
             agent_idle_minutes: settings.agent_idle_minutes.unwrap_or(DEFAULT_IDLE_MINUTES),
             max_agents: settings.max_agents.unwrap_or(DEFAULT_MAX_AGENTS),
         })
@@ -151,6 +151,7 @@ impl Gander {
                 kept.default_agent = patch.default_agent.or(kept.default_agent.take());
                 kept.default_cwd = cwd.map(PathBuf::from).or(kept.default_cwd.take());
                 kept.theme = patch.theme.or(kept.theme.take());
+                kept.remote_images = patch.remote_images.or(kept.remote_images);
                 kept.agent_idle_minutes = patch.agent_idle_minutes.or(kept.agent_idle_minutes);
                 kept.max_agents = patch.max_agents.or(kept.max_agents);
             })

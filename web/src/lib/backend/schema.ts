@@ -265,6 +265,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Searches inside sessions, newest first. */
+        get: operations["search"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sessions": {
         parameters: {
             query?: never;
@@ -780,7 +797,7 @@ export interface components {
              * @description How many agent processes at once.
              */
             max_agents: number;
-            /** @description Load images from elsewhere. Always false for now. */
+            /** @description Show images from the web in answers. Off unless the user turns it on. */
             remote_images: boolean;
             /** @description `system`, `light` or `dark`. */
             theme: string;
@@ -801,6 +818,8 @@ export interface components {
              * @description How many agent processes at once.
              */
             max_agents?: number | null;
+            /** @description Show images from the web in answers; a page that is open has to be loaded again. */
+            remote_images?: boolean | null;
             /** @description `system`, `light` or `dark`. */
             theme?: string | null;
         };
@@ -1099,6 +1118,11 @@ export interface components {
             kind: string;
             /**
              * Format: int64
+             * @description Bytes of `data` that are left out here because they are many; the entry that it becomes has them.
+             */
+            large?: number | null;
+            /**
+             * Format: int64
              * @description Order within the turn.
              */
             ord: number;
@@ -1189,6 +1213,35 @@ export interface components {
              * @description The entry.
              */
             seq: number;
+        };
+        /** @description One page of what was found. */
+        SearchPage: {
+            /** @description Whether every entry is in the index. */
+            complete: boolean;
+            /** @description When the newest entry in the index was recorded; null while nothing is in it. */
+            indexed_through?: string | null;
+            /** @description Where the next page starts. */
+            next?: string | null;
+            /** @description Newest first. */
+            results: components["schemas"]["SearchResult"][];
+        };
+        /** @description One entry that was found. */
+        SearchResult: {
+            /** @description When it was recorded. */
+            at: string;
+            /** @description Its kind. */
+            kind: string;
+            /**
+             * Format: int64
+             * @description Its place.
+             */
+            seq: number;
+            /** @description Its session. */
+            session: components["schemas"]["Session"];
+            /** @description Its session's id. */
+            session_id: string;
+            /** @description The text around, with U+0002 and U+0003 around what matched. */
+            snippet: string;
         };
         /** @description A prompt. */
         SendBody: {
@@ -1845,6 +1898,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never>;
+                };
+            };
+        };
+    };
+    search: {
+        parameters: {
+            query: {
+                /** @description Words. */
+                q: string;
+                /** @description The `next` of the page before. */
+                after?: string;
+                /** @description At most 500; 50 when left out. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchPage"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };
