@@ -26,6 +26,13 @@ export function relative(at: string | null | undefined, now = Date.now()): strin
   return day.format(then);
 }
 
+/** What a program said, as a sentence. */
+export function sentence(text: string): string {
+  const said = text.trim();
+  if (said === '') return '';
+  return said.charAt(0).toUpperCase() + said.slice(1) + (/[.!?…”"]$/.test(said) ? '' : '.');
+}
+
 /** How long something took: "40 ms", "3.2 s", "2 min 5 s", "1 h 12 min". */
 export function duration(ms: number): string {
   if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;

@@ -18,4 +18,4 @@ export function stateOf(session: Session): ShownState | null {
 /** The last line of text without Markdown's marks, which say nothing in a list. */
 export const previewOf = (session: Pick<Session, 'preview'>) => session.preview.replace(/[`*_#|>~]+/g, '').trim();
 
-export const nameOf = (session: Pick<Session, 'name' | 'empty'>) => session.name || (session.empty ? 'New chat' : 'Untitled');
+export const nameOf = (session: Pick<Session, 'name' | 'last_turn_at'>) => session.name || (session.last_turn_at === null ? 'New chat' : 'Untitled');
