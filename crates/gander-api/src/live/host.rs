@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gander_acp::{Agent, AgentError, AgentEvent, AgentInfo, AgentSessionId, Events, StartOptions};
+use gander_acp::{Agent, AgentError, AgentEvent, AgentInfo, AgentSessionId, Events, StartOptions, Update};
 use gander_model::SessionId;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -15,6 +15,8 @@ use crate::gander::Ctx;
 
 /// How long an agent may take to go when it is asked kindly.
 const GRACE: Duration = Duration::from_secs(3);
+/// Updates that are kept while something else is waited for.
+const MAX_UNHEARD: usize = 1000;
 
 /// A process and what it is bound to. Dropping it ends the process.
 pub(crate) struct Host {
@@ -24,8 +26,10 @@ pub(crate) struct Host {
     pub cwd: std::path::PathBuf,
     /// The agent's own session, once bound.
     pub bound: Option<AgentSessionId>,
-    /// A title that came while nobody listened.
+    /// A title that came while something else was waited for.
     pub title: Option<String>,
+    /// What else of the conversation came then.
+    pub unheard: Vec<Update>,
     session: SessionId,
     ctx: Arc<Ctx>,
     _room: OwnedSemaphorePermit,
@@ -51,6 +55,7 @@ impl Host {
             cwd: cwd.to_owned(),
             bound: None,
             title: None,
+            unheard: Vec::new(),
             session,
             ctx: ctx.clone(),
             _room: room,
@@ -79,10 +84,11 @@ impl Host {
         }
     }
 
-    /// What an agent says before it has a prompt: its commands and modes, a title. None of it is conversation.
+    /// What an agent says while it has no prompt: its commands and modes, a title; some greet.
     fn aside(&mut self, event: AgentEvent) {
         match event {
             AgentEvent::Update(update) if update.title.is_some() => self.title = update.title,
+            AgentEvent::Update(update) if self.unheard.len() < MAX_UNHEARD => self.unheard.push(*update),
             AgentEvent::Stderr { line } => tracing::debug!(agent = %self.known.spec.id, line, "stderr"),
             // Dropping the reply answers "cancelled": nothing was asked of it yet.
             AgentEvent::Permission(permission) => drop(permission),
@@ -91,8 +97,8 @@ impl Host {
     }
 
     /// Ends the process kindly, and forgets it.
-    pub async fn stop(mut self) {
-        if let Some(bound) = self.bound.take()
+    pub async fn stop(mut self) -> Vec<Update> {
+        if let Some(bound) = self.bound.clone()
             && self.can(|info| info.close)
         {
             let agent = self.agent.clone();
@@ -101,7 +107,9 @@ impl Host {
         }
         let agent = self.agent.clone();
         let _ = self.listening(async move { Ok::<_, AgentError>(agent.stop(GRACE).await) }).await;
+        let unheard = std::mem::take(&mut self.unheard);
         self.gone().await;
+        unheard
     }
 
     /// Ends the process at once, and forgets it.

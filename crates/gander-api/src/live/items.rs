@@ -248,3 +248,170 @@ impl Items {
         self.steps.push(Step::Grow { item, kind: kind.clone(), from, updates: vec![update] });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gander_acp::AgentSessionId;
+
+    /// What becomes of a stream: one line per step, items numbered by first arrival.
+    fn sorted(updates: &[serde_json::Value]) -> Vec<String> {
+        let mut next = 0u8;
+        let mut items = Items::new(move || {
+            next += 1;
+            ItemId::from_bytes([next; 16])
+        });
+        for update in updates {
+            let raw = to_raw_value(update).unwrap();
+            items.update(Update::read(AgentSessionId::from("s"), raw));
+        }
+        lines(items.take_steps())
+    }
+
+    fn lines(steps: Vec<Step>) -> Vec<String> {
+        steps
+            .into_iter()
+            .map(|step| match step {
+                Step::Grow { item, kind, from, updates } => {
+                    format!("{} {kind} from {from}: {} updates", item.as_bytes()[0], updates.len())
+                }
+                Step::Close { item } => format!("{} ends", item.as_bytes()[0]),
+                Step::Note { data } => format!("note {}", data.get()),
+            })
+            .collect()
+    }
+
+    fn text(tag: &str, text: &str, id: Option<&str>) -> serde_json::Value {
+        let mut update = json!({"sessionUpdate": tag, "content": {"type": "text", "text": text}});
+        if let Some(id) = id {
+            update["messageId"] = json!(id);
+        }
+        update
+    }
+
+    fn message(said: &str) -> serde_json::Value {
+        text("agent_message_chunk", said, None)
+    }
+
+    fn tool(tag: &str, id: &str, status: &str) -> serde_json::Value {
+        json!({"sessionUpdate": tag, "toolCallId": id, "status": status, "title": "a tool"})
+    }
+
+    #[test]
+    fn a_text_ends_at_another_kind_or_message() {
+        let updates = [
+            text("agent_thought_chunk", "hm", None),
+            message("a"),
+            message("bé"),
+            text("agent_message_chunk", "c", Some("1")),
+            text("agent_message_chunk", "d", Some("2")),
+            text("agent_thought_chunk", "e", None),
+        ];
+        let expected = [
+            "1 thought from 0: 1 updates",
+            "1 ends",
+            "2 message from 0: 3 updates",
+            "2 ends",
+            "3 message from 0: 1 updates",
+            "3 ends",
+            "4 thought from 0: 1 updates",
+        ];
+        assert_eq!(sorted(&updates), expected);
+    }
+
+    #[test]
+    fn sizes_count_bytes_of_text_and_numbers_of_updates() {
+        let updates = [
+            message("bé"),
+            tool("tool_call", "t", "pending"),
+            message("x"),
+            tool("tool_call_update", "t", "in_progress"),
+            message("y"),
+        ];
+        let expected = [
+            "1 message from 0: 1 updates",
+            "1 ends",
+            "2 tool_call from 0: 1 updates",
+            "3 message from 0: 1 updates",
+            "2 tool_call from 1: 1 updates",
+            "3 message from 1: 1 updates",
+        ];
+        assert_eq!(sorted(&updates), expected);
+    }
+
+    #[test]
+    fn calls_run_side_by_side_and_end_with_their_final_status() {
+        let updates = [
+            tool("tool_call", "a", "pending"),
+            tool("tool_call", "b", "pending"),
+            tool("tool_call_update", "b", "completed"),
+            tool("tool_call_update", "a", "failed"),
+            tool("tool_call_update", "a", "completed"),
+        ];
+        let expected = [
+            "1 tool_call from 0: 1 updates",
+            "2 tool_call from 0: 2 updates",
+            "2 ends",
+            "1 tool_call from 1: 1 updates",
+            "1 ends",
+            "3 tool_call from 0: 1 updates",
+            "3 ends",
+        ];
+        assert_eq!(sorted(&updates), expected);
+    }
+
+    #[test]
+    fn what_is_no_conversation_is_left_or_noted_and_nothing_unknown_is_lost() {
+        let updates = [
+            json!({"sessionUpdate": "available_commands_update", "availableCommands": []}),
+            json!({"sessionUpdate": "session_info_update", "title": "t"}),
+            json!({"sessionUpdate": "current_mode_update", "currentModeId": "m"}),
+            json!({"sessionUpdate": "made_up", "x": 1}),
+            json!({"sessionUpdate": "plan", "entries": []}),
+            message("a"),
+            json!({"sessionUpdate": "plan", "entries": [1]}),
+        ];
+        let expected = [
+            r#"note {"update":{"sessionUpdate":"current_mode_update","currentModeId":"m"}}"#,
+            r#"note {"update":{"sessionUpdate":"made_up","x":1}}"#,
+            "1 plan from 0: 1 updates",
+            "2 message from 0: 1 updates",
+            "1 plan from 1: 1 updates",
+        ];
+        assert_eq!(sorted(&updates), expected);
+    }
+
+    #[test]
+    fn output_of_a_command_goes_to_the_call_that_names_its_terminal() {
+        let mut next = 0u8;
+        let mut items = Items::new(move || {
+            next += 1;
+            ItemId::from_bytes([next; 16])
+        });
+        let output = |terminal: &str, exit| TerminalOutput {
+            agent_session: AgentSessionId::from("s"),
+            terminal_id: terminal.into(),
+            command: "ls".into(),
+            from: 0,
+            text: "out".into(),
+            exit,
+            omitted: 0,
+        };
+        let mut names = tool("tool_call", "a", "in_progress");
+        names["content"] = json!([{"type": "terminal", "terminalId": "t1"}]);
+        items.terminal(&output("t0", None));
+        items.update(Update::read(AgentSessionId::from("s"), to_raw_value(&names).unwrap()));
+        items
+            .update(Update::read(AgentSessionId::from("s"), to_raw_value(&tool("tool_call", "b", "pending")).unwrap()));
+        items.terminal(&output("t1", None));
+        items.terminal(&output("t2", Some(gander_acp::Exit { code: Some(0), signal: None, asked: false })));
+        let expected = [
+            "1 note from 0: 1 updates",
+            "2 tool_call from 0: 1 updates",
+            "3 tool_call from 0: 1 updates",
+            "2 tool_call from 1: 1 updates",
+            "3 tool_call from 1: 2 updates",
+        ];
+        assert_eq!(lines(items.take_steps()), expected);
+    }
+}

@@ -18,14 +18,12 @@ use super::record::{self, Ending, Kept};
 use super::{Command, Shown};
 use crate::gander::Ctx;
 
-/// What comes within this time is one commit.
+/// Commits of one session's stream are so far apart at least; what comes meanwhile is one commit.
 const COLLECT: Duration = Duration::from_millis(40);
 /// What comes after a turn's end is collected for longer: no window waits for it.
 const COLLECT_LATE: Duration = Duration::from_millis(250);
 /// What waits for a commit is bounded too.
 const COLLECT_BYTES: usize = 512 * 1024;
-/// How long an agent may take to stop a turn.
-pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(10);
 /// How long a stop of ours waits for the agent's last words.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 /// Updates for sessions that are not ours: how many are kept of one process.
@@ -51,6 +49,7 @@ pub(crate) struct Runner {
     late: Vec<Box<RawValue>>,
     last_turn: Option<TurnId>,
     flush_at: Option<Instant>,
+    flushed_at: Option<Instant>,
     idle_at: Option<Instant>,
     strays: u32,
     stopping: bool,
@@ -78,6 +77,7 @@ impl Runner {
             late: Vec::new(),
             last_turn: None,
             flush_at: None,
+            flushed_at: None,
             idle_at: None,
             strays: 0,
             stopping: false,
@@ -206,6 +206,7 @@ impl Runner {
             }
         }
         let title = host.title.take();
+        let unheard = std::mem::take(&mut host.unheard);
         let sent = match &host.bound {
             Some(id) => host.agent.prompt(id, &content),
             None => return,
@@ -221,6 +222,7 @@ impl Runner {
         if let Some(title) = title {
             record::titled(&self.ctx, self.session, &title).await;
         }
+        self.take_unheard(unheard).await;
         // A cancel may have come between the binding and the prompt.
         if record::is_cancelling(&self.ctx, self.session, turn).await {
             self.cancel(turn).await;
@@ -263,7 +265,7 @@ impl Runner {
         match &mut self.running {
             Some(running) => {
                 running.items.update(update);
-                self.collected(COLLECT).await;
+                self.collected().await;
             }
             None => self.take_late(update).await,
         }
@@ -273,17 +275,22 @@ impl Runner {
         let ours = self.host.as_ref().and_then(|host| host.bound.as_ref()) == Some(&output.agent_session);
         if let (Some(running), true) = (&mut self.running, ours) {
             running.items.terminal(output);
-            self.collected(COLLECT).await;
+            self.collected().await;
         }
     }
 
-    /// Something waits to be written: not for long, and not without bound.
-    async fn collected(&mut self, within: Duration) {
+    /// Something waits to be written: not for long, and not without bound. The first after a pause does not wait.
+    async fn collected(&mut self) {
         let Some(running) = &self.running else { return };
-        if running.items.waiting_bytes() >= COLLECT_BYTES {
+        if running.items.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let due = self.flushed_at.map_or(now, |flushed| flushed + COLLECT);
+        if due <= now || running.items.waiting_bytes() >= COLLECT_BYTES {
             self.flush().await;
-        } else if !running.items.is_empty() {
-            self.flush_at.get_or_insert_with(|| Instant::now() + within);
+        } else {
+            self.flush_at.get_or_insert(due);
         }
     }
 
@@ -375,6 +382,8 @@ impl Runner {
         self.flush_at = None;
         self.flush_late().await;
         let Some(running) = &mut self.running else { return };
+        // Counted from the beginning: on a slow disk there is no further wait behind the commit.
+        self.flushed_at = Some(Instant::now());
         let steps = running.items.take_steps();
         if let Err(error) = record::steps(&self.ctx, self.session, running.turn, steps).await {
             tracing::error!(session = %self.session, %error, "what an agent said could not be recorded");
@@ -382,6 +391,14 @@ impl Runner {
             self.drop_host().await;
             self.finish(Ending::interrupted("not_recorded", None).error(&detail)).await;
         }
+    }
+
+    /// What came while nobody listened belongs to no turn.
+    async fn take_unheard(&mut self, unheard: Vec<Update>) {
+        for update in unheard {
+            self.take_late(update).await;
+        }
+        self.flush_late().await;
     }
 
     async fn flush_late(&mut self) {
@@ -449,6 +466,7 @@ impl Runner {
     }
 
     async fn drop_host(&mut self) {
+        self.flush_late().await;
         self.idle_at = None;
         self.strays = 0;
         self.shown.idle.store(false, Ordering::SeqCst);
@@ -463,7 +481,8 @@ impl Runner {
         self.flush_late().await;
         self.shown.idle.store(false, Ordering::SeqCst);
         if let Some(host) = self.host.take() {
-            host.stop().await;
+            let unheard = host.stop().await;
+            self.take_unheard(unheard).await;
         }
     }
 
