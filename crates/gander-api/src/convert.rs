@@ -201,3 +201,14 @@ pub(crate) fn audit(audit: &gander_journal::Audit) -> dto::Audit {
         quarantined: audit.quarantined,
     }
 }
+
+pub(crate) fn report(report: &gander_journal::Report) -> dto::VerifyReport {
+    dto::VerifyReport {
+        ok: report.ok && report.complete,
+        root: report.root.to_string(),
+        sessions: report.sessions,
+        entries: report.entries,
+        audit: audit(&report.audit),
+        findings: report.findings.iter().map(finding).collect(),
+    }
+}

@@ -27,7 +27,6 @@ impl Jobs {
         }
     }
 
-    #[cfg(any())]
     pub fn verify(&self, ctx: &Arc<Ctx>) -> dto::Job {
         let mut jobs = lock(&self.jobs);
         if let Some(running) = jobs.iter().find(|job| job.state == "running") {
@@ -50,7 +49,6 @@ impl Jobs {
     }
 }
 
-#[cfg(any())]
 async fn run(ctx: Arc<Ctx>, id: String) {
     let (progress_ctx, progress_id, cancel_ctx) = (ctx.clone(), id.clone(), ctx.clone());
     let journal = ctx.journal.clone();

@@ -78,7 +78,6 @@ impl Gander {
         Ok(dto::Findings { findings })
     }
 
-    #[cfg(any())]
     /// Starts a verification beside the work.
     pub async fn start_verify(&self) -> Result<dto::Job, ApiError> {
         self.check_serving()?;

@@ -54,6 +54,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(store::health))
         .routes(routes!(openapi_json))
         .routes(routes!(store::findings))
+        .routes(routes!(store::verify))
         .routes(routes!(store::job))
         .routes(routes!(store::stop))
         .routes(routes!(auth::new_code))

@@ -22,7 +22,6 @@ pub async fn findings(State(app): State<App>) -> Reply<Findings> {
 }
 
 /// Recomputes everything, beside the work.
-#[cfg(any())]
 #[utoipa::path(post, path = "/jobs/verify", tag = "store", operation_id = "startVerify", responses((status = 200, body = Job)))]
 pub async fn verify(State(app): State<App>) -> Reply<Job> {
     reply(app.gander.start_verify().await)

@@ -149,3 +149,34 @@ async fn what_was_said_is_found() {
     world.get("search?q=%20").await.refused(400, "bad_request");
     assert_eq!(world.get("search?q=%22unbalanced%20OR%20(*").await.ok()["results"], json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g03_a_verification_beside_the_work_recomputes_everything() {
+    let world = World::start().await;
+    let (_, session) = world.window().await;
+    world.turn(&session, "/echo one").await;
+    let job = world.post("jobs/verify", json!({})).await.ok();
+    let path = format!("jobs/{}", text(&job["id"]));
+    let done = tokio::time::timeout(crate::world::PATIENCE, async {
+        loop {
+            let job = world.get(&path).await.ok();
+            if job["state"] != "running" {
+                return job;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    let report = &done["report"];
+    let health = world.get("health").await.ok();
+    assert_eq!(
+        (&report["ok"], &report["findings"], &report["root"]),
+        (&json!(true), &json!([]), &health["root"]),
+        "{done}"
+    );
+    assert_eq!(report["entries"], world.session(&session).await["entries"]);
+    assert_eq!((&done["done"], &health["audit"]), (&done["total"], &report["audit"]));
+    assert!(health["verified_at"].is_string());
+    world.get("jobs/none").await.refused(404, "not_found");
+}
