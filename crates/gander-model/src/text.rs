@@ -31,9 +31,11 @@ pub fn updates_text(updates: &RawValue) -> String {
     updates.into_iter().filter_map(updates::text_of).collect()
 }
 
-/// The last line that says something, cut to [`PREVIEW_MAX_CHARS`].
+/// The last line that says something, cut to [`PREVIEW_MAX_CHARS`]. A line of marks only (the end of a code block, a rule) says
+/// nothing where another line does.
 pub fn preview(text: &str) -> Option<String> {
-    let line = text.lines().rev().map(tidy).find(|line| !line.is_empty())?;
+    let lines = || text.lines().rev().map(tidy).filter(|line| !line.is_empty());
+    let line = lines().find(|line| line.chars().any(char::is_alphanumeric)).or_else(|| lines().next())?;
     Some(cut(&line, PREVIEW_MAX_CHARS))
 }
 
