@@ -184,3 +184,27 @@ async fn it_works_without_a_memory_and_says_so() {
     assert_eq!(turn.outcome(), "end_turn");
     assert!(turn.message().contains("hello\n\n(I cannot write my memory"), "{}", turn.message());
 }
+
+#[tokio::test]
+async fn the_guide_has_every_command_that_is_advertised() {
+    let mut probe = Probe::start("scratch").await;
+    let update = loop {
+        if let AgentEvent::Update(update) = probe.next().await
+            && update.kind == UpdateKind::Commands
+        {
+            break serde_json::from_str::<serde_json::Value>(update.update.get()).unwrap();
+        }
+    };
+    let guide = include_str!("../../../../docs/guide/scratch.md");
+    let rows: Vec<&str> = guide.lines().filter(|line| line.starts_with("| `/")).collect();
+    let commands = update["availableCommands"].as_array().unwrap();
+    assert_eq!(rows.len(), commands.len());
+    for (row, command) in rows.iter().zip(commands) {
+        let usage = format!(
+            "/{} {}",
+            command["name"].as_str().unwrap(),
+            command.pointer("/input/hint").and_then(serde_json::Value::as_str).unwrap_or_default()
+        );
+        assert_eq!(*row, format!("| `{}` | {} |", usage.trim(), command["description"].as_str().unwrap()));
+    }
+}
