@@ -154,3 +154,11 @@ fn large_data_is_counted_and_gives_no_preview() {
     assert_eq!(fold.state.bytes, before + 1_000_100);
     assert_eq!(fold.state.preview.as_deref(), Some("Q"));
 }
+
+#[test]
+fn a_preview_is_the_last_line_with_words() {
+    use gander_model::text::preview;
+    assert_eq!(preview("It prints:\n```\nok 41\n```\n").as_deref(), Some("ok 41"));
+    assert_eq!(preview("---\n").as_deref(), Some("---"));
+    assert_eq!(preview(" \n\n"), None);
+}
