@@ -21,6 +21,23 @@ pub(crate) struct Settings {
     pub agent_idle_minutes: Option<u64>,
     pub max_agents: Option<u64>,
     pub agents: Vec<AgentSettings>,
+    /// Never written from here: the file's own table stays as it is.
+    #[serde(skip_serializing)]
+    pub backup: BackupSettings,
+}
+
+/// The `[backup]` table.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct BackupSettings {
+    /// Another folder than `vault/` in the data folder.
+    pub folder: Option<PathBuf>,
+    /// A bucket instead of a folder.
+    pub bucket: Option<gander_vault::s3::Bucket>,
+    /// How often a snapshot is made while there are changes; 0 switches the timer off.
+    pub every_minutes: Option<u64>,
+    /// What a prune keeps.
+    pub keep: Option<gander_vault::Policy>,
 }
 
 /// One `[[agents]]` table.

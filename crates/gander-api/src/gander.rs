@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::agents::{self, Known, Programs};
 use crate::attach::Attachments;
+use crate::backups::Backups;
 use crate::config::{ConfigFile, Settings};
 use crate::error::ApiError;
 use crate::feed::Live as LiveChange;
@@ -76,6 +77,7 @@ pub(crate) struct Ctx {
     pub started_at_ms: i64,
     pub(crate) attachments: Attachments,
     pub(crate) jobs: Jobs,
+    pub(crate) backups: Backups,
     /// Attachments that are being taken in.
     pub(crate) uploads: Arc<tokio::sync::Semaphore>,
     /// Changes that are not kept: which windows are attached.
@@ -145,7 +147,7 @@ impl Ctx {
         self.clock.now_ms()
     }
 
-    fn random10(&self) -> [u8; 10] {
+    pub(crate) fn random10(&self) -> [u8; 10] {
         let mut bytes = [0; 10];
         self.random.fill(&mut bytes);
         bytes
@@ -255,6 +257,7 @@ impl Gander {
             started_at_ms: clock.now_ms(),
             attachments: Attachments::default(),
             jobs: Jobs::default(),
+            backups: Backups::default(),
             uploads: Arc::new(tokio::sync::Semaphore::new(2)),
             passing: broadcast::channel(256).0,
             hub: crate::feed::Hub::new(),
@@ -269,7 +272,9 @@ impl Gander {
             journal,
         });
         crate::feed::start(&ctx).await?;
-        Ok(Gander { ctx })
+        let gander = Gander { ctx };
+        gander.start_timed_backups().await?;
+        Ok(gander)
     }
 
     /// Signal, drain, done: no new turns, running ones are stopped and recorded, agents are ended, the journal is closed.
@@ -278,6 +283,7 @@ impl Gander {
             return;
         }
         self.ctx.live.stop().await;
+        self.back_up_at_quit().await;
         self.ctx.hub.stop().await;
         self.ctx.journal.close().await;
     }

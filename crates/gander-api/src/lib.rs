@@ -8,6 +8,7 @@
 
 mod agents;
 mod attach;
+mod backups;
 mod config;
 mod convert;
 pub mod dto;

@@ -27,6 +27,21 @@ struct Block {
     hash: Option<Hash>,
 }
 
+/// The attachments that a prompt names.
+fn blobs_of(prompt: &Body) -> impl Iterator<Item = Hash> + use<> {
+    let content = prompt.data_as::<Prompt>().map(|prompt| prompt.content).unwrap_or_default();
+    content.into_iter().filter(|block| block.kind == "blob").filter_map(|block| block.hash)
+}
+
+/// The contents that an entry names.
+pub(crate) fn uses_of(kind: &Kind, body: &Body) -> Vec<Hash> {
+    match &body.data {
+        Data::Ref(large) => vec![large.hash],
+        Data::Inline(_) if *kind == Kind::PROMPT => blobs_of(body).collect(),
+        _ => Vec::new(),
+    }
+}
+
 impl Tx<'_> {
     /// Appends an entry to a session. Large data is put beside the entries first.
     pub fn append(&mut self, session: SessionId, kind: Kind, body: Body) -> Result<Head> {
@@ -57,10 +72,8 @@ impl Tx<'_> {
             uses.push(hash);
             body.data = Data::Ref(DataRef { hash, bytes: data.get().len() as u64 });
         }
-        if kind == Kind::PROMPT
-            && let Some(prompt) = body.data_as::<Prompt>()
-        {
-            uses.extend(prompt.content.iter().filter(|block| block.kind == "blob").filter_map(|block| block.hash));
+        if kind == Kind::PROMPT {
+            uses.extend(blobs_of(&body));
         }
         let mut salt = [0; 32];
         self.random.fill(&mut salt);
@@ -70,19 +83,25 @@ impl Tx<'_> {
         let header = EntryHeader::new(session, seq, self.now_ms, kind, &state.head.hash, of_body);
         let first_own = state.created_at_ms == 0;
         state.apply(&header, Some(&body), stored.bytes.len() as u64);
-        let position = self.insert(&header, &stored, first_own)?;
-        for hash in uses {
-            self.conn
-                .prepare_cached("INSERT OR IGNORE INTO content_uses (content_hash, position) VALUES (?1, ?2)")?
-                .execute(params![hash.0, position])?;
-        }
+        let position = self.insert(&header, Some(&stored), first_own)?;
+        self.use_contents(&uses, position)?;
         project::store(self.conn, &state)?;
         self.change("entry", Some(session), None, Some(seq.0))?;
         self.touch_session(session);
         Ok(header.head())
     }
 
-    fn insert(&mut self, header: &EntryHeader, body: &StoredBody, first_own: bool) -> Result<i64> {
+    /// Notes that an entry names these contents.
+    pub(crate) fn use_contents(&mut self, uses: &[Hash], position: i64) -> Result<()> {
+        for hash in uses {
+            self.conn
+                .prepare_cached("INSERT OR IGNORE INTO content_uses (content_hash, position) VALUES (?1, ?2)")?
+                .execute(params![hash.0, position])?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn insert(&mut self, header: &EntryHeader, body: Option<&StoredBody>, first_own: bool) -> Result<i64> {
         let session = header.session_id;
         self.conn
             .prepare_cached(
@@ -97,11 +116,11 @@ impl Tx<'_> {
                 header.hash.0
             ])?;
         let position = self.conn.last_insert_rowid();
-        self.conn.prepare_cached("INSERT INTO bodies (position, salt, body) VALUES (?1, ?2, ?3)")?.execute(params![
-            position,
-            body.salt.0,
-            body.bytes
-        ])?;
+        if let Some(body) = body {
+            self.conn
+                .prepare_cached("INSERT INTO bodies (position, salt, body) VALUES (?1, ?2, ?3)")?
+                .execute(params![position, body.salt.0, body.bytes])?;
+        }
         let sql = if first_own {
             "INSERT INTO heads (session_id, seq, hash, position) VALUES (?1, ?2, ?3, ?4)"
         } else {

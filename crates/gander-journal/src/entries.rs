@@ -125,11 +125,24 @@ pub fn for_each(
     last: Seq,
     mut each: impl FnMut(Entry) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
+    for_each_while(conn, owner, first, last, |entry| each(entry).map(|()| true))
+}
+
+/// [`for_each`] until `each` answers `false`.
+pub fn for_each_while(
+    conn: &Connection,
+    owner: SessionId,
+    first: Seq,
+    last: Seq,
+    mut each: impl FnMut(Entry) -> rusqlite::Result<bool>,
+) -> rusqlite::Result<()> {
     let mut query =
         conn.prepare_cached(&format!("{ROW} WHERE e.session_id = ?1 AND e.seq BETWEEN ?2 AND ?3 ORDER BY e.seq"))?;
     let mut rows = query.query(params![owner.as_bytes(), int(first.0), int(last.0)])?;
     while let Some(row) = rows.next()? {
-        each(view_at(row)?.entry)?;
+        if !each(view_at(row)?.entry)? {
+            break;
+        }
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! freed pages are overwritten (`secure_delete`), and the write-ahead log is cut before the write is acknowledged.
 
 use gander_model::{Body, By, Hash, Kind, Seq, SessionId, Status};
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -139,18 +139,7 @@ impl Tx<'_> {
             .conn
             .prepare_cached("SELECT position FROM heads WHERE session_id = ?1")?
             .query_row([owner.as_bytes()], |row| row.get(0))?;
-        for (victim, kind) in &victims {
-            self.conn
-                .prepare_cached("INSERT INTO erasures (position, by_position) VALUES (?1, ?2)")?
-                .execute([victim.position, by])?;
-            self.conn.prepare_cached("DELETE FROM bodies WHERE position = ?1")?.execute([victim.position])?;
-            self.forget_content_of(victim.position)?;
-            if *kind == Kind::PROMPT {
-                self.conn
-                    .prepare_cached("UPDATE turns SET content_hash = NULL WHERE session_id = ?1 AND prompt_seq = ?2")?
-                    .execute(params![owner.as_bytes(), int(victim.erased.seq.0)])?;
-            }
-        }
+        self.strike_at(owner, victims.iter().map(|(victim, _)| (victim.position, victim.erased.seq)), by)?;
         self.forget_parts(owner)?;
         self.conn
             .prepare_cached(
@@ -159,6 +148,43 @@ impl Tx<'_> {
             .execute([owner.as_bytes()])?;
         self.fold_again(owner)?;
         self.erased = true;
+        Ok(())
+    }
+
+    /// Erases bodies that an entry at `by` lists, as far as they are entries here and not erased yet.
+    pub(crate) fn strike(&mut self, listed: &[Erased], by: i64) -> Result<()> {
+        for erased in listed {
+            let found: Option<i64> = self
+                .conn
+                .prepare_cached(
+                    "SELECT position FROM entries e WHERE session_id = ?1 AND seq = ?2 AND body_hash = ?3
+                        AND NOT EXISTS (SELECT 1 FROM erasures x WHERE x.position = e.position)",
+                )?
+                .query_row(params![erased.session_id.as_bytes(), int(erased.seq.0), erased.body_hash.0], |row| {
+                    row.get(0)
+                })
+                .optional()?;
+            if let Some(position) = found {
+                self.strike_at(erased.session_id, [(position, erased.seq)], by)?;
+                self.forget_parts(erased.session_id)?;
+                self.erased = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn strike_at(&mut self, owner: SessionId, victims: impl IntoIterator<Item = (i64, Seq)>, by: i64) -> Result<()> {
+        for (position, seq) in victims {
+            self.conn
+                .prepare_cached("INSERT INTO erasures (position, by_position) VALUES (?1, ?2)")?
+                .execute([position, by])?;
+            self.conn.prepare_cached("DELETE FROM bodies WHERE position = ?1")?.execute([position])?;
+            self.forget_content_of(position)?;
+            // Only a prompt's turn has this seq.
+            self.conn
+                .prepare_cached("UPDATE turns SET content_hash = NULL WHERE session_id = ?1 AND prompt_seq = ?2")?
+                .execute(params![owner.as_bytes(), int(seq.0)])?;
+        }
         Ok(())
     }
 

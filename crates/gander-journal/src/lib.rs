@@ -11,6 +11,7 @@ mod audit;
 mod bell;
 mod beside;
 mod blobs;
+mod carry;
 mod changes;
 mod checkpoint;
 mod connect;
@@ -54,6 +55,7 @@ mod writer;
 
 pub use audit::Audit;
 pub use blobs::ContentInfo;
+pub use carry::{CarriedDocument, CarriedSession};
 pub use changes::{Change, Changes, Cursor, CursorError, Part, What};
 pub use entries::{Bounds, PAGE_MAX as ENTRY_PAGE_MAX};
 pub use erase::Erased;

@@ -134,7 +134,7 @@ impl Vault {
             return Err(VaultError::TookTooLong);
         }
         // Recorded before the manifest: the next snapshot will not see these entries as new.
-        self.bury(&Erasure { bodies: build.new_erasures, sessions: build.purged })?;
+        self.bury(&Erasure { bodies: build.new_erasures, sessions: build.purged, documents: Vec::new() })?;
         self.publish(&manifest)?;
         let erased = self.finish_erasures();
         Ok(Created { manifest, damaged, erased })
@@ -268,7 +268,6 @@ impl Build<'_> {
             head: session.head,
             held: session.head,
             pin: session.pin,
-            name: session.name.clone(),
             status: session.status.clone(),
             damage: None,
             runs: Vec::new(),
@@ -431,8 +430,10 @@ impl Build<'_> {
 
     fn documents(&mut self, packer: &mut Packer<'_>, all: &[Document]) -> Result<PendingDocuments, VaultError> {
         let digest = digest(all);
-        let base = self.base.as_ref().filter(|base| base.documents_digest == digest);
-        if let Some(base) = base.filter(|base| !base.documents.iter().any(|s| self.distrust.contains(s))) {
+        // Erasing takes a session's drafts and open items out of the documents that are there; the present ones stay.
+        let base = self.base.as_ref().filter(|base| base.documents_digest == digest && self.new_erasures.is_empty());
+        let usable = |segment: &Hash| !self.distrust.contains(segment) && !self.erased.is_replaced(segment);
+        if let Some(base) = base.filter(|base| base.documents.iter().all(usable)) {
             return Ok(PendingDocuments::Same(digest, base.documents.clone(), base.large.clone()));
         }
         let mut segments = Vec::new();
@@ -446,7 +447,6 @@ impl Build<'_> {
             head: crate::segment::BEGINNING,
             held: crate::segment::BEGINNING,
             pin: None,
-            name: None,
             status: String::new(),
             damage: None,
             runs: Vec::new(),

@@ -40,6 +40,10 @@ pub struct Erasure {
     pub bodies: Vec<ErasedBody>,
     /// Purged sessions: their drafts, queued prompts and open items go too.
     pub sessions: Vec<SessionId>,
+    /// Segments of documents that were there when this was recorded: what they hold of the sessions concerned (the
+    /// draft or queued prompt that became an erased entry) goes too. Filled in when it is recorded.
+    #[serde(default)]
+    pub documents: Vec<Hash>,
 }
 
 impl Erasure {
@@ -167,6 +171,11 @@ impl Erased {
         chain.iter().filter_map(|name| self.replaced.get(name)).any(|replaced| replaced.dropped.contains(large))
     }
 
+    /// Whether a segment was written anew.
+    pub fn is_replaced(&self, segment: &Hash) -> bool {
+        self.replaced.contains_key(segment)
+    }
+
     fn of_sessions(&self) -> HashMap<SessionId, Vec<ErasedBody>> {
         let mut by_session: HashMap<SessionId, Vec<ErasedBody>> = HashMap::new();
         for body in &self.bodies {
@@ -207,6 +216,9 @@ impl Vault {
         new.bodies.sort_unstable();
         new.sessions.sort_unstable();
         if !new.is_empty() {
+            let manifests = self.manifests(&mut None)?;
+            let documents: BTreeSet<Hash> = manifests.iter().flat_map(|m| &m.documents).copied().collect();
+            new.documents = documents.into_iter().collect();
             let text = serde_json::to_vec(&new).map_err(|e| VaultError::damaged("a new erasure", e))?;
             self.objects.put_content(Content::Erased, text.into())?;
         }
@@ -232,33 +244,38 @@ impl Vault {
 
     /// Carries out all erasures ever recorded (`only`: those of these sessions), where something is still left.
     pub(crate) fn carry_out(&self, only: Option<&Erasure>) -> Result<u64, VaultError> {
-        let segments = Segments::open(&self.objects)?;
-        let mut bodies = segments.erased.of_sessions();
+        let known = Erased::load(&self.objects)?;
+        let mut bodies = known.of_sessions();
+        let mut said_in = known.sessions.clone();
         if let Some(only) = only {
             let touched: HashSet<_> = only.bodies.iter().map(|body| body.session_id).collect();
             bodies.retain(|session, _| touched.contains(session));
+            said_in.extend(touched);
         }
-        if bodies.is_empty() && segments.erased.sessions.is_empty() {
+        if bodies.is_empty() && said_in.is_empty() {
             return Ok(0);
         }
         let mut unsure = None;
         let manifests = self.manifests(&mut unsure)?;
         let records = self.records(&manifests, &mut unsure)?;
-        let (holding, large) = holding(&segments, &records, &bodies, &mut unsure)?;
         let mut rewritten = 0;
+        // Documents first: what only they still name is unused then. Bodies last: they say what there is to do.
+        for segment in only.iter().flat_map(|only| &only.documents) {
+            rewritten += u64::from(self.rewrite(*segment, &[], &said_in)?);
+        }
+        for segment in manifests.iter().flat_map(|m| &m.documents).collect::<BTreeSet<_>>() {
+            rewritten += u64::from(self.rewrite(*segment, &[], &known.sessions)?);
+        }
+        let segments = Segments::open(&self.objects)?;
+        let (holding, large) = holding(&segments, &records, &bodies, &mut unsure)?;
         // What an unreadable snapshot names is not known: its large contents stay, and the erasure stays open.
-        let unused =
-            if unsure.is_none() { self.unused_large(&segments, &manifests, &records, &large)? } else { HashMap::new() };
-        for (segment, dropped) in unused {
-            rewritten += u64::from(self.rewrite(segment, &dropped)?);
+        if unsure.is_none() {
+            for (segment, dropped) in self.unused_large(&segments, &manifests, &records, &large)? {
+                rewritten += u64::from(self.rewrite(segment, &dropped, &known.sessions)?);
+            }
         }
         for segment in holding {
-            rewritten += u64::from(self.rewrite(segment, &[])?);
-        }
-        if !segments.erased.sessions.is_empty() {
-            for segment in manifests.iter().flat_map(|m| &m.documents).collect::<BTreeSet<_>>() {
-                rewritten += u64::from(self.rewrite(*segment, &[])?);
-            }
+            rewritten += u64::from(self.rewrite(segment, &[], &known.sessions)?);
         }
         unsure.map_or(Ok(rewritten), Err)
     }
@@ -314,8 +331,14 @@ impl Vault {
         large: &HashSet<Hash>,
     ) -> Result<HashMap<Hash, Vec<Hash>>, VaultError> {
         let mut unused: HashSet<Hash> = large.clone();
-        for record in manifests.iter().flat_map(|manifest| &manifest.large) {
-            unused.remove(&record.hash);
+        for manifest in manifests.iter().filter(|m| m.large.iter().any(|named| large.contains(&named.hash))) {
+            for segment in &manifest.documents {
+                let documents = segments.get(segment)?;
+                let named = documents.documents.iter().flat_map(|document| &document.large);
+                for reference in named {
+                    unused.remove(&reference.hash);
+                }
+            }
         }
         for record in records.iter().filter(|r| r.large.iter().any(|named| large.contains(&named.hash))) {
             segments.entries(record, Seq(0), &mut |entry| {
@@ -328,7 +351,9 @@ impl Vault {
             })?;
         }
         let mut by_segment: HashMap<Hash, Vec<Hash>> = HashMap::new();
-        for large in records.iter().flat_map(|record| &record.large).filter(|large| unused.contains(&large.hash)) {
+        let of_documents = manifests.iter().flat_map(|manifest| &manifest.large);
+        let named = records.iter().flat_map(|record| &record.large).chain(of_documents);
+        for large in named.filter(|large| unused.contains(&large.hash)) {
             for part in &large.parts {
                 let dropped = by_segment.entry(*part).or_default();
                 if !dropped.contains(&large.hash) {
@@ -340,7 +365,7 @@ impl Vault {
     }
 
     /// Writes a segment anew without what is erased. `false`: there was nothing of it in there.
-    fn rewrite(&self, segment: Hash, dropped: &[Hash]) -> Result<bool, VaultError> {
+    fn rewrite(&self, segment: Hash, dropped: &[Hash], said_in: &HashSet<SessionId>) -> Result<bool, VaultError> {
         let mut rewritten = false;
         loop {
             let erased = Erased::load(&self.objects)?;
@@ -348,10 +373,12 @@ impl Vault {
             let name = Content::Segment.name(&old);
             let bytes = match self.objects.get_content(Content::Segment, &old) {
                 Err(VaultError::Missing { .. }) if Erased::replacement(&self.objects, &old)?.is_some() => continue,
+                // Gone with the snapshots that named it.
+                Err(VaultError::Missing { .. }) => return Ok(rewritten),
                 other => other?,
             };
             let text = segment::decompress(&name, &bytes)?;
-            let Some((new, lost)) = without(&name, &text, &erased, dropped)? else { return Ok(rewritten) };
+            let Some((new, lost)) = without(&name, &text, &erased, dropped, said_in)? else { return Ok(rewritten) };
             let by = packer::store(&self.objects, Content::Segment, &new)?.0;
             let replaced = Replaced { by: Some(by), dropped: lost };
             let json = serde_json::to_vec(&replaced).map_err(|e| VaultError::damaged("a new replacement", e))?;
@@ -412,7 +439,13 @@ fn holding(
 type Rest = (Vec<u8>, Vec<Hash>);
 
 /// A segment's text without what is erased, and the large contents dropped; `None` when nothing is.
-fn without(name: &str, text: &[u8], erased: &Erased, dropped: &[Hash]) -> Result<Option<Rest>, VaultError> {
+fn without(
+    name: &str,
+    text: &[u8],
+    erased: &Erased,
+    dropped: &[Hash],
+    said_in: &HashSet<SessionId>,
+) -> Result<Option<Rest>, VaultError> {
     let writer_id = first_line_snapshot(text);
     let mut new = SegmentWriter::new(writer_id);
     let (mut changed, mut lost) = (false, Vec::new());
@@ -432,7 +465,7 @@ fn without(name: &str, text: &[u8], erased: &Erased, dropped: &[Hash]) -> Result
                 }
             }
             Record::Large { hash, offset, bytes } => new.large(hash, offset, bytes),
-            Record::Document(document) if document.session.is_some_and(|id| erased.sessions.contains(&id)) => {
+            Record::Document(document) if document.session.is_some_and(|id| said_in.contains(&id)) => {
                 changed = true;
             }
             Record::Document(document) => new.document(&document),

@@ -43,7 +43,8 @@ pub struct LargeRecord {
     pub parts: Vec<Hash>,
 }
 
-/// What a snapshot holds of one session.
+/// What a snapshot holds of one session. Nothing that somebody said stands in here, not even a name: an erasure does
+/// not reach pages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRecord {
     /// The session.
@@ -55,9 +56,6 @@ pub struct SessionRecord {
     /// The parent's entry that a fork continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<Origin>,
-    /// Its name then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
     /// Its status then.
     pub status: String,
     /// Why not all of it could be saved.

@@ -71,8 +71,6 @@ pub enum Action {
 pub struct Step {
     /// The session.
     pub session: SessionId,
-    /// Its name in the snapshot.
-    pub name: Option<String>,
     /// What will happen.
     #[serde(flatten)]
     pub action: Action,
@@ -137,7 +135,7 @@ pub fn plan(reader: &SnapshotReader<'_>, target: &dyn Target, wanted: &Wanted) -
     plan.unreadable = unreadable;
     for record in records {
         let action = decide(&record, target, &mut |seq| reader.hash_at(&record, seq))?;
-        plan.steps.push(Step { session: record.id, name: record.name.clone(), action });
+        plan.steps.push(Step { session: record.id, action });
         plan.records.push(record);
     }
     Ok(plan)

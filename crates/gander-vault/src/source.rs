@@ -39,9 +39,7 @@ pub struct SourceSession {
     pub head: Head,
     /// What it was forked from.
     pub pin: Option<Origin>,
-    /// Its name, for lists of what a snapshot holds.
-    pub name: Option<String>,
-    /// Its status, for the same.
+    /// Its status, for lists of what a snapshot holds.
     pub status: String,
 }
 

@@ -1,6 +1,7 @@
 //! The bodies of the HTTP interface: what an operation takes and what it gives. Field names are the contract.
 
 mod agent;
+mod backup;
 mod change;
 mod entry;
 mod session;
@@ -9,6 +10,7 @@ mod turn;
 mod window;
 
 pub use agent::*;
+pub use backup::*;
 pub use change::*;
 pub use entry::*;
 pub use session::*;

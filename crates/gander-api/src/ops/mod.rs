@@ -1,6 +1,7 @@
 //! One function for each thing that a user can do.
 
 mod agents;
+mod backups;
 mod blobs;
 mod queue;
 mod sessions;

@@ -227,6 +227,7 @@ impl Gander {
     /// Erases one body for good.
     pub async fn redact(&self, session: SessionId, body: dto::RedactBody) -> Result<dto::SessionBody, ApiError> {
         self.ctx.write(move |tx| tx.redact(session, Seq(body.seq))).await?;
+        self.ctx.backups.soon();
         self.session(session).await
     }
 
@@ -235,6 +236,7 @@ impl Gander {
         // An agent that is kept for it remembers the conversation: it goes first.
         self.ctx.live.tell(&self.ctx, session, Command::Evict);
         self.ctx.write(move |tx| tx.purge(session)).await?;
+        self.ctx.backups.soon();
         self.session(session).await
     }
 

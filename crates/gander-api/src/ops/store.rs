@@ -49,7 +49,7 @@ impl Gander {
             audit,
             root: root.to_string(),
             verified_at: verified_at.and_then(|at| at.parse().ok()).map(rfc3339),
-            backed_up_at: None,
+            backed_up_at: self.ctx.backups.last_ms().map(rfc3339),
             findings: findings + u64::from(self.ctx.settings_broken().is_some()),
             started_at: rfc3339(self.ctx.started_at_ms),
             journal: journal.to_string(),
@@ -75,6 +75,7 @@ impl Gander {
                 },
             );
         }
+        findings.extend(self.ctx.backups.finding());
         Ok(dto::Findings { findings })
     }
 

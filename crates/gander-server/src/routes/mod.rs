@@ -2,6 +2,7 @@
 
 mod agents;
 mod auth;
+mod backups;
 mod blobs;
 mod sessions;
 mod store;
@@ -95,7 +96,14 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(stream::changes))
         .routes(routes!(blobs::put))
         .layer(DefaultBodyLimit::disable());
-    OpenApiRouter::with_openapi(document).nest("/api/v1", bounded.merge(open_ended))
+    // As long as the store is large.
+    let long = OpenApiRouter::new()
+        .routes(routes!(backups::list, backups::create))
+        .routes(routes!(backups::verify))
+        .routes(routes!(backups::prune))
+        .routes(routes!(backups::restore))
+        .layer(DefaultBodyLimit::max(JSON_MAX_BYTES));
+    OpenApiRouter::with_openapi(document).nest("/api/v1", bounded.merge(open_ended).merge(long))
 }
 
 /// The OpenAPI document of this version.

@@ -2,6 +2,7 @@
 
 mod world;
 
+mod backups;
 mod changes;
 mod gate;
 mod hostile;

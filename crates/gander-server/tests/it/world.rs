@@ -79,9 +79,14 @@ pub fn options(dir: &Path) -> ServeOptions {
 
 impl World {
     pub async fn start() -> World {
-        let mut world = World { dir: tempfile::tempdir().unwrap(), work: tempfile::tempdir().unwrap(), running: None };
+        let mut world = World::closed();
         world.serve().await;
         world
+    }
+
+    /// Nobody serves yet.
+    pub fn closed() -> World {
+        World { dir: tempfile::tempdir().unwrap(), work: tempfile::tempdir().unwrap(), running: None }
     }
 
     pub fn options(&self) -> ServeOptions {

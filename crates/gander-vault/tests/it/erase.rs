@@ -1,4 +1,4 @@
-use gander_model::Seq;
+use gander_model::{Kind, Seq, hash::content_hash};
 use gander_vault::{ErasedBody, Erasure};
 use serde_json::json;
 
@@ -118,7 +118,7 @@ fn an_erasure_that_was_cut_off_anywhere_is_finished_by_the_next_try() {
             let body_hash = journal.sessions[&session].entries[seq as usize - 1].header.body_hash;
             ErasedBody { session_id: session, seq: Seq(seq), body_hash }
         };
-        (world, Erasure { bodies: vec![erased(4), erased(5)], sessions: vec![session] }, large)
+        (world, Erasure { bodies: vec![erased(4), erased(5)], sessions: vec![session], documents: Vec::new() }, large)
     };
     let (rehearsal, erasure, _) = build();
     let writes = rehearsal.writes_of(|| assert!(rehearsal.vault.erase(&erasure).unwrap() >= 2));
@@ -149,4 +149,42 @@ fn a_body_that_is_gone_without_a_reason_is_a_finding() {
     let findings = crate::storage::verify(&world.vault).findings;
     assert_eq!(findings.len(), 1);
     assert_eq!((findings[0].kind.as_str(), &findings[0].subject.sessions[..]), ("body_gone", &[session][..]));
+}
+
+#[test]
+fn g02_the_draft_and_the_open_item_that_became_an_erased_entry_go_too() {
+    let (world, mut journal) = (world(), Journal::new(47));
+    let (session, other) = (journal.session(3), journal.session(3));
+    let (picture, bytes) = (content_hash(b"a SECRET picture"), b"a SECRET picture".to_vec());
+    journal.large.insert(picture, bytes);
+    let attached = gander_model::DataRef { hash: picture, bytes: 16 };
+    journal.document("draft", "w1", Some(session), json!({"text": "my password is hunter2"}));
+    journal.documents[0].large.push(attached);
+    journal.document("open_item", "i1", Some(session), json!({"data": ["so hunter2"]}));
+    journal.document("draft", "w2", Some(other), json!({"text": "a BLUE draft"}));
+    world.create(&journal, 1).unwrap();
+    let blob = json!({"type": "blob", "hash": picture, "bytes": 16});
+    journal.append(
+        session,
+        Kind::PROMPT,
+        &json!({"content": [{"type": "text", "text": "my password is hunter2"}, blob]}),
+    );
+    journal.documents.remove(1);
+    journal.documents[0].json = json!({"text": "a GREEN draft"}).to_string();
+    journal.documents[0].large.clear();
+    world.create(&journal, 2).unwrap();
+
+    journal.redact(session, &[4], "redact");
+    journal.large.remove(&picture);
+    world.create(&journal, 3).unwrap().erased.unwrap();
+
+    for gone in ["hunter2", "SECRET"] {
+        assert!(!holds(&world, gone), "{gone}");
+    }
+    assert_whole(&world.vault);
+    let of = |n| world.vault.snapshot(id(n)).unwrap().documents().unwrap();
+    assert_eq!(of(3), journal.documents, "the present drafts are in the present snapshot");
+    assert_eq!(of(1), journal.documents[1..], "another session's draft stays in the old one");
+    world.create(&journal, 4).unwrap();
+    assert_eq!(of(4), journal.documents);
 }

@@ -150,7 +150,6 @@ impl Source for Journal {
             id,
             head,
             pin: self.sessions[&id].pin,
-            name: Some(format!("chat {id}")),
             status: "active".into(),
         };
         Ok(self.heads().into_iter().map(session).collect())

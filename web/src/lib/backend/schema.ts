@@ -107,6 +107,75 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/backups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every snapshot, newest first. */
+        get: operations["listBackups"];
+        put?: never;
+        /** Makes a snapshot and reads back what it added. */
+        post: operations["createBackup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backups/prune": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Forgets snapshots that the policy does not keep; never the only copy of anything. */
+        post: operations["pruneBackups"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backups/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Reads everything in the vault and recomputes every hash. */
+        post: operations["verifyBackups"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backups/{id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Restores from a snapshot: only ever adds. With `dry_run` it only says what would happen. */
+        post: operations["restoreBackup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/blobs": {
         parameters: {
             query?: never;
@@ -225,6 +294,23 @@ export interface paths {
         get: operations["getHealth"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Recomputes everything, beside the work. */
+        post: operations["startVerify"];
         delete?: never;
         options?: never;
         head?: never;
@@ -753,6 +839,99 @@ export interface components {
             /** @description Where a browser takes it to. */
             url: string;
         };
+        /** @description A snapshot in the vault. */
+        Backup: {
+            /** @description When it was made. */
+            at: string;
+            /**
+             * Format: int64
+             * @description How many entries.
+             */
+            entries: number;
+            /** @description Its id. */
+            id: string;
+            /** @description The journal that it is of. */
+            journal: string;
+            /** @description The machine that made it. */
+            machine: string;
+            /**
+             * Format: int64
+             * @description Bytes that it added to the vault.
+             */
+            new_bytes: number;
+            /** @description What could not be saved whole. */
+            notes?: string[];
+            /** @description Whether that is this journal. */
+            own: boolean;
+            /** @description `hand`, `timer`, `quit`, `upgrade`, `migration` or `restore`. */
+            reason: string;
+            /** @description The store root then. */
+            root: string;
+            /**
+             * Format: int64
+             * @description How many sessions.
+             */
+            sessions: number;
+            /** @description The version that made it. */
+            version: string;
+        };
+        /** @description All snapshots. */
+        BackupList: {
+            /** @description Newest first. */
+            backups: components["schemas"]["Backup"][];
+            /** @description Snapshots that cannot be read. */
+            findings: components["schemas"]["Finding"][];
+            /** @description Where they are. */
+            place: string;
+        };
+        /** @description A snapshot that was made and read back. */
+        BackupMade: {
+            /**
+             * Format: int64
+             * @description How many entries.
+             */
+            entries: number;
+            /** @description What could not be saved whole, or not be erased from older snapshots. */
+            findings: components["schemas"]["Finding"][];
+            /**
+             * Format: int64
+             * @description Bytes that it added to the vault.
+             */
+            new_bytes: number;
+            /** @description The store root that it holds. */
+            root: string;
+            /**
+             * Format: int64
+             * @description How many sessions.
+             */
+            sessions: number;
+            /** @description Its id. */
+            snapshot: string;
+            /** @description What it added was read back and compared. */
+            verified: boolean;
+        };
+        /** @description What a verification of the vault found. */
+        BackupReport: {
+            /**
+             * Format: int64
+             * @description How many entries' hashes were recomputed.
+             */
+            entries: number;
+            /** @description What is wrong. */
+            findings: components["schemas"]["Finding"][];
+            /**
+             * Format: int64
+             * @description How many objects were read.
+             */
+            objects: number;
+            /** @description No finding. */
+            ok: boolean;
+            /**
+             * Format: int64
+             * @description How many snapshots.
+             */
+            snapshots: number;
+        };
         /** @description A stored attachment. */
         Blob: {
             /**
@@ -1063,6 +1242,13 @@ export interface components {
              */
             total: number;
         };
+        /** @description Why a snapshot stays. */
+        KeptBackup: {
+            /** @description The snapshot. */
+            id: string;
+            /** @description `last`, `hourly`, `daily`, `weekly`, `monthly`, `before_upgrade`, `only_copy` or `unreadable`. */
+            why: string[];
+        };
         /** @description An agent to add or to change. */
         NewAgent: {
             /** @description Its arguments. */
@@ -1165,6 +1351,61 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** @description How many snapshots a prune keeps; what is left out keeps its configured number. */
+        PruneBody: {
+            /**
+             * Format: int64
+             * @description One a day.
+             * @default null
+             */
+            daily: number | null;
+            /**
+             * @description Only say what would be kept.
+             * @default false
+             */
+            dry_run: boolean;
+            /**
+             * Format: int64
+             * @description One an hour.
+             * @default null
+             */
+            hourly: number | null;
+            /**
+             * Format: int64
+             * @description The newest.
+             * @default null
+             */
+            last: number | null;
+            /**
+             * Format: int64
+             * @description One a month.
+             * @default null
+             */
+            monthly: number | null;
+            /**
+             * Format: int64
+             * @description One a week.
+             * @default null
+             */
+            weekly: number | null;
+        };
+        /** @description What a prune did, or would do. */
+        PruneReport: {
+            /** @description Snapshots that are no longer listed. Their objects go a day later. */
+            forgotten: string[];
+            /** @description Snapshots that stay, and why. */
+            kept: components["schemas"]["KeptBackup"][];
+            /**
+             * Format: int64
+             * @description Objects removed.
+             */
+            removed: number;
+            /**
+             * Format: int64
+             * @description Bytes freed.
+             */
+            removed_bytes: number;
+        };
         /** @description The prompts that wait. */
         Queue: {
             /** @description From where changes go on. */
@@ -1213,6 +1454,72 @@ export interface components {
              * @description The entry.
              */
             seq: number;
+        };
+        /** @description What to restore from a snapshot. */
+        RestoreBody: {
+            /**
+             * @description Only say what would happen.
+             * @default false
+             */
+            dry_run: boolean;
+            /**
+             * @description Only these sessions, with what they are forked from; all of them when left out.
+             * @default null
+             */
+            sessions: string[] | null;
+            /**
+             * @description Windows and drafts that are not here too.
+             * @default false
+             */
+            windows: boolean;
+        };
+        /** @description What a restore did, or would do. */
+        RestoreReport: {
+            /**
+             * Format: int64
+             * @description Sessions that were not here.
+             */
+            added: number;
+            /** @description The snapshot that was made before. */
+            before?: string | null;
+            /**
+             * Format: int64
+             * @description Recovered copies beside sessions that went another way.
+             */
+            copied: number;
+            /**
+             * Format: int64
+             * @description Drafts put back.
+             */
+            drafts: number;
+            /** @description Sessions that could not be restored; the others were. */
+            findings: components["schemas"]["Finding"][];
+            /**
+             * Format: int64
+             * @description Sessions that were here in part.
+             */
+            forwarded: number;
+            /** @description What happens to each session that changes. */
+            steps: components["schemas"]["RestoreStep"][];
+            /**
+             * Format: int64
+             * @description Sessions that were here already.
+             */
+            unchanged: number;
+            /**
+             * Format: int64
+             * @description Windows put back.
+             */
+            windows: number;
+        };
+        /** @description What happens to one session. */
+        RestoreStep: {
+            /** @description `added`, `forwarded` or `copied`. */
+            action: string;
+            /** @description Its name in the snapshot. */
+            name?: string | null;
+            /** @description The session. */
+            session_id: string;
         };
         /** @description One page of what was found. */
         SearchPage: {
@@ -1638,6 +1945,143 @@ export interface operations {
             };
         };
     };
+    listBackups: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupList"];
+                };
+            };
+        };
+    };
+    createBackup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupMade"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pruneBackups: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PruneBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PruneReport"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    verifyBackups: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupReport"];
+                };
+            };
+        };
+    };
+    restoreBackup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RestoreBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RestoreReport"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     putBlob: {
         parameters: {
             query?: never;
@@ -1850,6 +2294,25 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Health"];
+                };
+            };
+        };
+    };
+    startVerify: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
                 };
             };
         };

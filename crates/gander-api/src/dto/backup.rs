@@ -1,0 +1,178 @@
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Finding;
+
+/// A snapshot in the vault.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Backup {
+    /// Its id.
+    pub id: String,
+    /// When it was made.
+    pub at: String,
+    /// `hand`, `timer`, `quit`, `upgrade`, `migration` or `restore`.
+    pub reason: String,
+    /// The store root then.
+    pub root: String,
+    /// How many sessions.
+    pub sessions: u64,
+    /// How many entries.
+    pub entries: u64,
+    /// Bytes that it added to the vault.
+    pub new_bytes: u64,
+    /// The journal that it is of.
+    pub journal: String,
+    /// Whether that is this journal.
+    pub own: bool,
+    /// The machine that made it.
+    pub machine: String,
+    /// The version that made it.
+    pub version: String,
+    /// What could not be saved whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// All snapshots.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct BackupList {
+    /// Newest first.
+    pub backups: Vec<Backup>,
+    /// Where they are.
+    pub place: String,
+    /// Snapshots that cannot be read.
+    pub findings: Vec<Finding>,
+}
+
+/// A snapshot that was made and read back.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct BackupMade {
+    /// Its id.
+    pub snapshot: String,
+    /// The store root that it holds.
+    pub root: String,
+    /// How many sessions.
+    pub sessions: u64,
+    /// How many entries.
+    pub entries: u64,
+    /// Bytes that it added to the vault.
+    pub new_bytes: u64,
+    /// What it added was read back and compared.
+    pub verified: bool,
+    /// What could not be saved whole, or not be erased from older snapshots.
+    pub findings: Vec<Finding>,
+}
+
+/// What to restore from a snapshot.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RestoreBody {
+    /// Only these sessions, with what they are forked from; all of them when left out.
+    pub sessions: Option<Vec<String>>,
+    /// Windows and drafts that are not here too.
+    pub windows: bool,
+    /// Only say what would happen.
+    pub dry_run: bool,
+}
+
+/// What a restore did, or would do.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct RestoreReport {
+    /// Sessions that were not here.
+    pub added: u64,
+    /// Sessions that were here in part.
+    pub forwarded: u64,
+    /// Recovered copies beside sessions that went another way.
+    pub copied: u64,
+    /// Sessions that were here already.
+    pub unchanged: u64,
+    /// Windows put back.
+    pub windows: u64,
+    /// Drafts put back.
+    pub drafts: u64,
+    /// What happens to each session that changes.
+    pub steps: Vec<RestoreStep>,
+    /// Sessions that could not be restored; the others were.
+    pub findings: Vec<Finding>,
+    /// The snapshot that was made before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+}
+
+/// What happens to one session.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RestoreStep {
+    /// The session.
+    pub session_id: String,
+    /// Its name in the snapshot.
+    pub name: Option<String>,
+    /// `added`, `forwarded` or `copied`.
+    pub action: String,
+}
+
+/// What a verification of the vault found.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct BackupReport {
+    /// No finding.
+    pub ok: bool,
+    /// How many snapshots.
+    pub snapshots: u64,
+    /// How many objects were read.
+    pub objects: u64,
+    /// How many entries' hashes were recomputed.
+    pub entries: u64,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+}
+
+/// How many snapshots a prune keeps; what is left out keeps its configured number.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+pub struct PruneBody {
+    /// The newest.
+    pub last: Option<u64>,
+    /// One an hour.
+    pub hourly: Option<u64>,
+    /// One a day.
+    pub daily: Option<u64>,
+    /// One a week.
+    pub weekly: Option<u64>,
+    /// One a month.
+    pub monthly: Option<u64>,
+    /// Only say what would be kept.
+    pub dry_run: bool,
+}
+
+/// What a prune did, or would do.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PruneReport {
+    /// Snapshots that stay, and why.
+    pub kept: Vec<KeptBackup>,
+    /// Snapshots that are no longer listed. Their objects go a day later.
+    pub forgotten: Vec<String>,
+    /// Objects removed.
+    pub removed: u64,
+    /// Bytes freed.
+    pub removed_bytes: u64,
+}
+
+/// Why a snapshot stays.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct KeptBackup {
+    /// The snapshot.
+    pub id: String,
+    /// `last`, `hourly`, `daily`, `weekly`, `monthly`, `before_upgrade`, `only_copy` or `unreadable`.
+    pub why: Vec<String>,
+}
+
+/// A snapshot's id, as an address or a command names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotRef(pub(crate) gander_vault::SnapshotId);
+
+impl std::str::FromStr for SnapshotRef {
+    type Err = <gander_vault::SnapshotId as std::str::FromStr>::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}

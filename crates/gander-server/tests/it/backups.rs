@@ -1,0 +1,226 @@
+//! Snapshots over HTTP: made, read back, restored into another store, and erased from.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::world::{PATIENCE, World, kinds, said, text};
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+fn vault_of(world: &World) -> PathBuf {
+    world.dir.path().join("vault")
+}
+
+/// Another store whose backups lie in the first one's vault.
+async fn another_on(first: &World) -> World {
+    let other = World::closed();
+    let folder = toml::Value::String(vault_of(first).display().to_string());
+    std::fs::write(other.dir.path().join("config.toml"), format!("[backup]\nfolder = {folder}\n")).unwrap();
+    let mut other = other;
+    other.serve().await;
+    other
+}
+
+async fn back_up(world: &World) -> Value {
+    let made = world.post("backups", json!({})).await.ok();
+    assert_eq!(made["verified"], true);
+    assert_eq!(made["findings"], json!([]));
+    made
+}
+
+async fn restore(world: &World, snapshot: &Value, body: Value) -> Value {
+    world.post(&format!("backups/{}/restore", text(&snapshot["snapshot"])), body).await.ok()
+}
+
+fn counts(report: &Value) -> [u64; 4] {
+    ["added", "forwarded", "copied", "unchanged"].map(|name| report[name].as_u64().unwrap())
+}
+
+async fn root(world: &World) -> String {
+    text(&world.get("health").await.ok()["root"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g10_g11_a_store_comes_back_from_its_snapshot_in_another_place() {
+    let world = World::start().await;
+    let (window, session) = world.window().await;
+    world.turn(&session, "/echo the first answer").await;
+    let (drafting, other) = world.window().await;
+    let draft = json!({"session_id": other, "rev": 7, "text": "half typ", "attachments": []});
+    world.put(&format!("windows/{drafting}/draft"), draft).await.ok();
+
+    let made = back_up(&world).await;
+
+    assert_eq!(made["root"], root(&world).await);
+    assert_eq!(made["sessions"], 2);
+    let listed = world.get("backups").await.ok();
+    assert_eq!(listed["backups"][0]["id"], made["snapshot"]);
+    assert_eq!((&listed["backups"][0]["own"], &listed["backups"][0]["reason"]), (&json!(true), &json!("hand")));
+    assert!(world.get("health").await.ok()["backed_up_at"].is_string());
+    let again = back_up(&world).await;
+    assert_eq!(again["new_bytes"], 0, "nothing changed");
+    let verified = world.post("backups/verify", json!({})).await.ok();
+    assert_eq!((&verified["ok"], &verified["snapshots"]), (&json!(true), &json!(2)), "{verified}");
+
+    let elsewhere = another_on(&world).await;
+    let preview = restore(&elsewhere, &made, json!({"dry_run": true})).await;
+    assert_eq!(counts(&preview), [2, 0, 0, 0]);
+    elsewhere.get(&format!("sessions/{session}")).await.refused(404, "not_found");
+    let done = restore(&elsewhere, &made, json!({"windows": true})).await;
+    assert_eq!((counts(&done), &done["windows"], &done["drafts"]), ([2, 0, 0, 0], &json!(2), &json!(1)), "{done}");
+    assert_eq!(root(&elsewhere).await, root(&world).await);
+    assert_eq!(elsewhere.entries(&session).await, world.entries(&session).await);
+    let windows = elsewhere.get("windows").await.ok();
+    let shown = |id: &str| windows["windows"].as_array().unwrap().iter().find(|w| w["id"] == id).unwrap().clone();
+    assert_eq!(shown(&window)["session_id"], session);
+    assert_eq!(
+        (&shown(&drafting)["session_id"], &shown(&drafting)["draft"]["text"]),
+        (&json!(other), &json!("half typ"))
+    );
+    // Nothing is doubled, and the chat goes on.
+    let done = restore(&elsewhere, &made, json!({"windows": true})).await;
+    assert_eq!((counts(&done), &done["windows"], &done["drafts"]), ([0, 0, 0, 2], &json!(0), &json!(0)));
+    let ended = elsewhere.turn(&session, "/echo and on").await;
+    assert_eq!(ended["state"], "ended", "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g11_a_session_that_went_two_ways_gets_one_copy_beside_it() {
+    let world = World::start().await;
+    let (_, session) = world.window().await;
+    world.turn(&session, "/echo common").await;
+    let first = back_up(&world).await;
+    let elsewhere = another_on(&world).await;
+    restore(&elsewhere, &first, json!({})).await;
+    world.turn(&session, "/echo here").await;
+    let second = back_up(&world).await;
+
+    // A prefix is forwarded.
+    let third = another_on(&world).await;
+    restore(&third, &first, json!({})).await;
+    assert_eq!(counts(&restore(&third, &second, json!({})).await), [0, 1, 0, 0]);
+    assert_eq!(third.entries(&session).await, world.entries(&session).await);
+
+    // Another way on is left alone, and the snapshot's way stands beside it.
+    elsewhere.turn(&session, "/echo elsewhere").await;
+    let before = elsewhere.entries(&session).await;
+    let done = restore(&elsewhere, &second, json!({"sessions": [session]})).await;
+    assert_eq!(counts(&done), [0, 0, 1, 0], "{done}");
+    assert!(done["before"].is_string(), "a snapshot was made first");
+    assert_eq!(elsewhere.entries(&session).await, before);
+    let sessions = elsewhere.get("sessions?status=all").await.ok();
+    let copy = sessions["sessions"].as_array().unwrap().iter().find(|s| s["id"] != session).unwrap().clone();
+    assert!(text(&copy["name"]).ends_with("(recovered)"), "{copy}");
+    let copied = elsewhere.entries(&text(&copy["id"])).await;
+    assert!(said(&copied).contains("common") && said(&copied).contains("here"), "{:?}", kinds(&copied));
+    assert!(!said(&copied).contains("elsewhere"));
+    assert_eq!(counts(&restore(&elsewhere, &second, json!({})).await), [0, 0, 0, 1], "and never a second copy");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g02_what_is_redacted_leaves_the_snapshots_by_itself() {
+    let world = World::start().await;
+    let (_, session) = world.window().await;
+    world.turn(&session, "/echo my password is hunter2").await;
+    let old = back_up(&world).await;
+    let holds = || {
+        files(&vault_of(&world)).iter().any(|file| {
+            let bytes = std::fs::read(file).unwrap_or_default();
+            let text = if file.extension().is_some_and(|e| e == "zst") {
+                zstd::decode_all(&bytes[..]).unwrap_or_default()
+            } else {
+                bytes
+            };
+            text.windows(7).any(|window| window == b"hunter2")
+        })
+    };
+    assert!(holds());
+    // Prompt, answer, and the name made from the prompt.
+    for entry in world.entries(&session).await {
+        if entry["body"].as_str().is_some_and(|body| body.contains("hunter2")) {
+            world.post(&format!("sessions/{session}/redact"), json!({"seq": entry["seq"]})).await.ok();
+        }
+    }
+    let gone = async {
+        while holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("the erased text leaves the vault");
+    let verified = world.post("backups/verify", json!({})).await.ok();
+    assert_eq!(verified["ok"], true, "{verified}");
+
+    // Restored where the session is not, it is whole but for what was erased, and verifies.
+    let elsewhere = another_on(&world).await;
+    restore(&elsewhere, &old, json!({})).await;
+    let entries = elsewhere.entries(&session).await;
+    assert!(entries.iter().any(|entry| entry["erased"] == true));
+    assert!(!entries.iter().any(|entry| entry["body"].as_str().is_some_and(|body| body.contains("hunter2"))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quitting_makes_a_snapshot_of_what_changed_and_only_then() {
+    let mut world = World::start().await;
+    let (_, session) = world.window().await;
+    world.turn(&session, "/echo hello").await;
+    world.restart().await;
+    let listed = world.get("backups").await.ok();
+    assert_eq!(listed["backups"].as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(listed["backups"][0]["reason"], "quit");
+    assert!(world.get("health").await.ok()["backed_up_at"].is_string());
+    world.restart().await;
+    assert_eq!(world.get("backups").await.ok()["backups"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_in_the_vault_is_named_and_the_next_snapshot_heals_it() {
+    let world = World::start().await;
+    let (_, session) = world.window().await;
+    world.turn(&session, "/echo hello").await;
+    let first = back_up(&world).await;
+    let segment = files(&vault_of(&world).join("segments")).remove(0);
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+
+    let verified = world.post("backups/verify", json!({})).await.ok();
+    assert_eq!(verified["ok"], false);
+    for finding in verified["findings"].as_array().unwrap() {
+        assert_eq!(finding["kind"], "damaged_object", "{finding}");
+        assert_eq!(finding["severity"], "error");
+        assert_eq!(finding["subject"]["snapshots"], json!([first["snapshot"]]));
+    }
+    let healed = back_up(&world).await;
+    let elsewhere = another_on(&world).await;
+    assert_eq!(counts(&restore(&elsewhere, &healed, json!({})).await), [1, 0, 0, 0]);
+    assert_eq!(elsewhere.entries(&session).await, world.entries(&session).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_make_no_sense_are_refused() {
+    let world = World::start().await;
+    let (_, session) = world.window().await;
+    world.turn(&session, "/echo hello").await;
+    let made = back_up(&world).await;
+    world.post("backups/nonsense/restore", json!({})).await.refused(404, "not_found");
+    let unknown = "01a31860-0000-7000-8000-000000000000";
+    world.post(&format!("backups/{unknown}/restore"), json!({})).await.refused(404, "not_found");
+    let path = format!("backups/{}/restore", text(&made["snapshot"]));
+    world.post(&path, json!({"sessions": [unknown]})).await.refused(404, "not_found");
+    world.post(&path, json!({"sessions": ["x"]})).await.refused(400, "bad_request");
+    world.post(&path, json!({"everything": true})).await.refused(400, "bad_request");
+    world.post("backups/prune", json!({"last": 0})).await.refused(400, "bad_request");
+    let pruned = world.post("backups/prune", json!({"last": 1, "dry_run": true})).await.ok();
+    assert_eq!(pruned["forgotten"].as_array().unwrap().len(), 1, "{pruned}");
+    assert_eq!(world.get("backups").await.ok()["backups"].as_array().unwrap().len(), 2);
+}
