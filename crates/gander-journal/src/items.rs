@@ -82,26 +82,26 @@ fn updates_in(part: &str) -> Vec<&RawValue> {
 
 /// A session's open items with all that has arrived.
 pub fn open_items(conn: &Connection, session: SessionId) -> rusqlite::Result<Vec<OpenItem>> {
-    rows(conn, session)?
-        .into_iter()
-        .map(|row| {
-            let mut all = data(conn, &row)?;
-            if row.kind == Kind::PERMISSION
-                && let Some(only) = updates_in(all.get()).first().map(|only| (*only).to_owned())
-            {
-                all = only;
-            }
-            Ok(OpenItem {
-                item: row.item,
-                ord: row.ord,
-                kind: row.kind,
-                turn: row.turn,
-                at_ms: row.at_ms,
-                data: all,
-                size: row.size,
-            })
-        })
-        .collect()
+    rows(conn, session)?.into_iter().map(|row| open_item(conn, row)).collect()
+}
+
+/// An open item with all that has arrived.
+pub fn open_item(conn: &Connection, row: ItemRow) -> rusqlite::Result<OpenItem> {
+    let mut all = data(conn, &row)?;
+    if row.kind == Kind::PERMISSION
+        && let Some(only) = updates_in(all.get()).first().map(|only| (*only).to_owned())
+    {
+        all = only;
+    }
+    Ok(OpenItem {
+        item: row.item,
+        ord: row.ord,
+        kind: row.kind,
+        turn: row.turn,
+        at_ms: row.at_ms,
+        data: all,
+        size: row.size,
+    })
 }
 
 /// What arrived for an item.

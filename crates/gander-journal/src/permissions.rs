@@ -25,13 +25,15 @@ pub fn open(conn: &Connection, session: SessionId) -> rusqlite::Result<Vec<Permi
     if !any {
         return Ok(Vec::new());
     }
-    let asked = items::open_items(conn, session)?.into_iter().filter(|open| open.kind == Kind::PERMISSION);
-    Ok(asked
-        .filter_map(|open| {
-            let asked: Asked = serde_json::from_str(open.data.get()).ok()?;
-            Some(PermissionView { id: asked.permission_id, item: open.item, options: asked.options })
-        })
-        .collect())
+    // Only the requests themselves are put together, not the texts that are being streamed beside them.
+    let mut found = Vec::new();
+    for row in items::rows(conn, session)?.into_iter().filter(|row| row.kind == Kind::PERMISSION) {
+        let open = items::open_item(conn, row)?;
+        if let Ok(asked) = serde_json::from_str::<Asked>(open.data.get()) {
+            found.push(PermissionView { id: asked.permission_id, item: open.item, options: asked.options });
+        }
+    }
+    Ok(found)
 }
 
 impl Tx<'_> {
@@ -87,8 +89,7 @@ impl Tx<'_> {
             .optional()?;
         let item = item.map(ItemId::from_bytes).ok_or_else(|| WriteError::not_found("permission", permission))?;
         let row = items::row(self.conn, session, item)?.ok_or_else(|| WriteError::not_found("open item", item))?;
-        let open = items::open_items(self.conn, session)?.into_iter().find(|open| open.item == item);
-        let asked = open.ok_or_else(|| WriteError::not_found("open item", item))?.data;
+        let asked = items::open_item(self.conn, row.clone())?.data;
         let asked: Asked = serde_json::from_str(asked.get()).map_err(|error| WriteError::Invalid(error.to_string()))?;
         if let Some(option_id) = option_id
             && !offers(&asked.options, option_id)

@@ -2,7 +2,7 @@
 //! together and names the revision it was read at.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use gander_model::{Entry, Hash, Head, JournalId, Seq, SessionId, StoreRoot, TurnId, WindowId, store_root};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -18,16 +18,52 @@ use crate::view::{
 };
 use crate::{connect, drafts, findings, items, links, migrate, queue, settings};
 
-/// Idle read connections.
+/// Reads at the same time, at most: each has a connection with a cache of its own.
+const READS_MAX: usize = 8;
+
+/// Read connections. Reads beyond the bound wait for one to end, so a read must not begin another inside itself.
 pub struct Pool {
     path: PathBuf,
     keep: usize,
-    idle: Mutex<Vec<Connection>>,
+    state: Mutex<PoolState>,
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct PoolState {
+    idle: Vec<Connection>,
+    reading: usize,
+    /// Counts up when the files were opened again: connections from before are not kept.
+    generation: u64,
+}
+
+/// A place among the reads; given back however the read ends.
+struct Place<'p>(&'p Pool);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.lock().reading -= 1;
+        self.0.ended.notify_one();
+    }
 }
 
 impl Pool {
     pub fn new(path: PathBuf, keep: usize) -> Self {
-        Self { path, keep, idle: Mutex::new(Vec::new()) }
+        Self { path, keep, state: Mutex::new(PoolState::default()), ended: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn place(&self) -> (Place<'_>, Option<Connection>, u64) {
+        let mut state = self.lock();
+        while state.reading >= READS_MAX {
+            state = self.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.reading += 1;
+        let idle = state.idle.pop();
+        (Place(self), idle, state.generation)
     }
 
     /// Runs a read in one transaction.
@@ -36,22 +72,24 @@ impl Pool {
         verified: &Verified,
         run: impl FnOnce(&Reader<'_>) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let (_place, idle, generation) = self.place();
         let conn = idle.map_or_else(|| connect::reader(&self.path), Ok)?;
         let result = {
             let tx = conn.unchecked_transaction()?;
             run(&Reader::new(&tx, verified))
         };
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < self.keep && conn.is_autocommit() {
-            idle.push(conn);
+        let mut state = self.lock();
+        if state.idle.len() < self.keep && state.generation == generation && conn.is_autocommit() {
+            state.idle.push(conn);
         }
         result
     }
 
-    /// Closes idle connections: the files were opened again.
+    /// Closes idle connections, and those that read just now when they are done: the files were opened again.
     pub fn clear(&self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut state = self.lock();
+        state.generation += 1;
+        state.idle.clear();
     }
 }
 

@@ -4,10 +4,12 @@
 mod changes;
 mod crashes;
 mod damage;
+mod disk;
 mod erasing;
 mod forks;
 mod lists;
 mod names_links;
+mod power;
 mod saving;
 mod search;
 mod sending;

@@ -32,6 +32,10 @@ impl Seeded {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
+
+    pub fn coin(&self) -> bool {
+        self.next() % 2 == 0
+    }
 }
 
 impl Random for Seeded {

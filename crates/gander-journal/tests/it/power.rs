@@ -1,0 +1,172 @@
+//! G1 against the power cut and the failing disk: acknowledged means synced, and a failed sync is believed.
+
+use std::path::Path;
+
+use gander_journal::{Bounds, Journal, Saving};
+use gander_model::{Body, By, Kind, SessionId};
+
+use crate::disk::{Failing, plug_in, set_failing, unplug_into};
+use crate::support::{Bench, Seeded, new_session, open, options};
+
+/// Writes a note with this number; whether it was acknowledged.
+fn note(journal: &Journal, session: SessionId, n: u64, padding: usize) -> bool {
+    journal
+        .write_blocking(move |tx| {
+            let text = format!("note-{n}-{}", "x".repeat(padding));
+            tx.append(session, Kind::NOTE, Body::with(By::Gander, &serde_json::json!({ "text": text })).unwrap())
+        })
+        .is_ok()
+}
+
+/// The numbers of all notes, in order; everything verifies.
+fn notes(journal: &Journal, session: SessionId) -> Vec<u64> {
+    let mut found = Vec::new();
+    let mut after = Some(gander_model::Seq(0));
+    while after.is_some() {
+        let page = journal.read(|r| r.entries(session, Bounds { after, limit: 500, ..Bounds::default() })).unwrap();
+        assert_eq!(page.damage, None);
+        for view in &page.entries {
+            if view.entry.header.kind == Kind::NOTE {
+                let text = String::from_utf8(view.entry.body.as_ref().unwrap().bytes.clone()).unwrap();
+                let number = text.split("note-").nth(1).unwrap().split('-').next().unwrap();
+                found.push(number.parse().unwrap());
+            }
+        }
+        after = page.entries.last().map(|view| view.entry.header.seq).filter(|_| page.more_after);
+    }
+    found
+}
+
+fn watched() -> (Bench, SessionId) {
+    let dir = tempfile::tempdir().unwrap();
+    plug_in(dir.path());
+    let journal = open(dir.path());
+    let session = journal.write_blocking(|tx| tx.create_session(new_session())).unwrap();
+    (Bench { dir, journal }, session)
+}
+
+/// Opens what is left after a power cut now, and gives its notes.
+fn after_power_cut(session: SessionId, survives: impl FnMut() -> bool) -> Vec<u64> {
+    let left = tempfile::tempdir().unwrap();
+    unplug_into(left.path(), survives);
+    let conn = rusqlite::Connection::open(left.path().join("journal.db")).unwrap();
+    let check: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(check, "ok");
+    drop(conn);
+    let journal = open(left.path());
+    notes(&journal, session)
+}
+
+fn check(acknowledged: &[u64], found: &[u64]) {
+    assert!(found.windows(2).all(|pair| pair[0] < pair[1]), "doubled or out of order: {found:?}");
+    let lost: Vec<&u64> = acknowledged.iter().filter(|n| !found.contains(n)).collect();
+    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+}
+
+#[test]
+fn g01_what_was_acknowledged_survives_a_power_cut_at_any_moment() {
+    let (bench, session) = watched();
+    let seed = 20_260;
+    let random = Seeded::new(seed);
+    let mut acknowledged = Vec::new();
+    for n in 0..600 {
+        // Some are large enough that checkpoints and a log that begins anew are met on the way.
+        let padding = if n % 10 == 0 { 60_000 } else { 100 };
+        assert!(note(&bench.journal, session, n, padding));
+        acknowledged.push(n);
+        if n % 60 == 59 {
+            check(&acknowledged, &after_power_cut(session, || false));
+            check(&acknowledged, &after_power_cut(session, || random.coin()));
+        }
+    }
+}
+
+/// The power goes while commits and checkpoints are under way, not between them.
+#[test]
+fn g01_a_power_cut_in_the_middle_of_commits_loses_nothing_acknowledged() {
+    let (bench, session) = watched();
+    let random = Seeded::new(7);
+    let acknowledged = std::sync::Mutex::new(Vec::new());
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0.. {
+                if done.load(std::sync::atomic::Ordering::Relaxed) {
+                    break;
+                }
+                assert!(note(&bench.journal, session, n, 3_000));
+                acknowledged.lock().unwrap().push(n);
+            }
+        });
+        for _ in 0..12 {
+            let enough = acknowledged.lock().unwrap().len() + 40;
+            while acknowledged.lock().unwrap().len() < enough {
+                std::thread::yield_now();
+            }
+            let known = acknowledged.lock().unwrap().clone();
+            check(&known, &after_power_cut(session, || random.coin()));
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+fn wait_until_saving(journal: &Journal) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(journal.status().wait_for(|saving| *saving == Saving::Yes)).unwrap();
+}
+
+/// However the disk fails: nothing is acknowledged meanwhile, it heals without a restart, and what was acknowledged
+/// before and after survives a power cut; a sync that failed is never believed later.
+#[test]
+fn g01_a_failing_disk_loses_nothing_acknowledged_and_heals() {
+    for failing in [Failing::Sync, Failing::Full, Failing::Write] {
+        let (bench, session) = watched();
+        let mut acknowledged = Vec::new();
+        let mut n = 0;
+        for round in 0..3 {
+            for _ in 0..20 {
+                n += 1;
+                assert!(note(&bench.journal, session, n, 500));
+                acknowledged.push(n);
+            }
+            set_failing(failing);
+            for _ in 0..5 {
+                n += 1;
+                assert!(!note(&bench.journal, session, n, 500), "{failing:?}: acknowledged while the disk failed");
+            }
+            assert!(matches!(&*bench.journal.status().borrow(), Saving::No { .. }), "{failing:?}");
+            check(&acknowledged, &notes(&bench.journal, session));
+            check(&acknowledged, &after_power_cut(session, || false));
+            set_failing(Failing::No);
+            wait_until_saving(&bench.journal);
+            n += 1;
+            assert!(note(&bench.journal, session, n, 500), "{failing:?} round {round}");
+            acknowledged.push(n);
+            check(&acknowledged, &after_power_cut(session, || false));
+        }
+        let Bench { dir, journal } = bench;
+        drop(journal);
+        check(&acknowledged, &notes(&Journal::open(dir.path(), options(3)).unwrap(), session));
+    }
+}
+
+#[test]
+fn the_disk_itself_notices_what_was_not_synced() {
+    let dir = tempfile::tempdir().unwrap();
+    plug_in(dir.path());
+    let path = dir.path().join("journal.db");
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; CREATE TABLE t (x)").unwrap();
+    conn.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(())).unwrap();
+    conn.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+    assert_eq!(rows_after_power_cut(), 0, "synchronous=NORMAL does not sync a commit");
+    conn.execute_batch("PRAGMA synchronous = FULL; INSERT INTO t VALUES (2)").unwrap();
+    assert_eq!(rows_after_power_cut(), 2);
+}
+
+fn rows_after_power_cut() -> i64 {
+    let left = tempfile::tempdir().unwrap();
+    unplug_into(left.path(), || false);
+    let conn = rusqlite::Connection::open(Path::new(left.path()).join("journal.db")).unwrap();
+    conn.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap()
+}
