@@ -2,6 +2,7 @@
 
 mod agent;
 mod agents;
+mod backup;
 mod completions;
 mod doctor;
 mod open;
@@ -81,6 +82,8 @@ enum Command {
     #[command(subcommand)]
     Windows(windows::Windows),
     Verify(verify::Verify),
+    #[command(subcommand)]
+    Backup(backup::Backup),
     Doctor(doctor::Doctor),
     #[command(subcommand)]
     Agents(agents::Agents),
@@ -116,6 +119,7 @@ pub fn run(cli: Cli, output: &Output) -> Result<Outcome, Failure> {
                     Command::Sessions(command) => command.run(&context).await,
                     Command::Windows(command) => command.run(&context).await,
                     Command::Verify(command) => command.run(&context).await,
+                    Command::Backup(command) => command.run(&context).await,
                     Command::Doctor(command) => command.run(&context).await,
                     Command::Agents(command) => command.run(&context).await,
                     Command::Agent(_) | Command::Completions(_) => Ok(Outcome::Done),
