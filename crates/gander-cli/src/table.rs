@@ -63,7 +63,7 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// The whole table, each line ended.
+    /// The whole table, each line ended. A column in which nothing stands is left out.
     pub fn render(&self, width: Option<usize>, style: Style) -> String {
         let widths = self.widths(width.unwrap_or(ENDLESS));
         let mut text = String::new();
@@ -74,37 +74,37 @@ impl Table {
         text
     }
 
-    fn widths(&self, room: usize) -> Vec<usize> {
-        let mut widths: Vec<usize> = self.headings.iter().map(|heading| heading.width()).collect();
-        for row in &self.rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.text.width());
-            }
+    fn is_empty(&self, column: usize) -> bool {
+        self.rows.iter().all(|row| row.get(column).is_none_or(|cell| cell.text.is_empty()))
+    }
+
+    /// Each column's width; nothing for one that is left out.
+    fn widths(&self, room: usize) -> Vec<Option<usize>> {
+        let mut widths: Vec<Option<usize>> = Vec::new();
+        for (column, heading) in self.headings.iter().enumerate() {
+            let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.width());
+            let widest = cells.max().unwrap_or(0).max(heading.width());
+            widths.push((!self.is_empty(column)).then_some(widest));
         }
         for &column in &self.flexible {
-            let all = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
-            let over = all.saturating_sub(room);
-            widths[column] = widths[column].saturating_sub(over).max(LEAST.min(widths[column]));
+            let shown: Vec<usize> = widths.iter().copied().flatten().collect();
+            let over = (shown.iter().sum::<usize>() + GAP * shown.len().saturating_sub(1)).saturating_sub(room);
+            if let Some(width) = &mut widths[column] {
+                *width = width.saturating_sub(over).max(LEAST.min(*width));
+            }
         }
         widths
     }
 }
 
-fn line(text: &mut String, row: &[Cell], widths: &[usize], style: Style) {
-    for (index, (cell, &width)) in row.iter().zip(widths).enumerate() {
+fn line(text: &mut String, row: &[Cell], widths: &[Option<usize>], style: Style) {
+    for (cell, width) in row.iter().zip(widths) {
+        let Some(width) = *width else { continue };
         let shown = cut(&cell.text, width);
         let space = " ".repeat(width.saturating_sub(shown.width()));
-        let last = index + 1 == row.len();
-        if cell.right {
-            text.push_str(&space);
-        }
-        text.push_str(&style.paint(cell.tone, &shown));
-        if !last {
-            if !cell.right {
-                text.push_str(&space);
-            }
-            text.push_str(&" ".repeat(GAP));
-        }
+        let painted = style.paint(cell.tone, &shown);
+        let (before, after) = if cell.right { (space.as_str(), "") } else { ("", space.as_str()) };
+        text.push_str(&format!("{before}{painted}{after}{}", " ".repeat(GAP)));
     }
     text.truncate(text.trim_end_matches(' ').len());
     text.push('\n');
@@ -134,9 +134,9 @@ mod tests {
     use crate::style::Style;
 
     fn table() -> Table {
-        let mut table = Table::new(&["ID", "ENTRIES", "NAME"]).flexible(&[2]);
-        table.row(vec!["a1".into(), Cell::number(7), "Fix the flaky test in the parser".into()]);
-        table.row(vec!["b2".into(), Cell::number(1204), "日本語の名前".into()]);
+        let mut table = Table::new(&["ID", "ENTRIES", "STATE", "NAME"]).flexible(&[3]);
+        table.row(vec!["a1".into(), Cell::number(7), "".into(), "Fix the flaky test in the parser".into()]);
+        table.row(vec!["b2".into(), Cell::number(1204), "".into(), "日本語の名前".into()]);
         table
     }
 

@@ -60,7 +60,8 @@ pub fn generate(dir: &Path) -> Result<()> {
         let name = format!("{} {n}", random.text(3).trim_end());
         let texts: Vec<String> = (3..entries).map(|i| random.text(if i % 4 == 0 { 12 } else { 40 })).collect();
         journal.write_blocking(move |tx| {
-            let session = tx.create_session(NewSession { window: None, agent: "scratch".into(), cwd: "/tmp".into() })?;
+            let session =
+                tx.create_session(NewSession { window: None, agent: "scratch".into(), cwd: "/tmp".into() })?;
             tx.name(session, &name, NamedBy::User, None)?;
             texts.iter().enumerate().try_for_each(|(i, text)| append(tx, session, i, text))
         })?;

@@ -65,7 +65,11 @@ impl Serve {
     pub fn stop(mut self) -> io::Result<()> {
         let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
         let ended = self.child.wait()?;
-        if status.success() && ended.success() { Ok(()) } else { Err(io::Error::other(format!("stopped with {ended}"))) }
+        if status.success() && ended.success() {
+            Ok(())
+        } else {
+            Err(io::Error::other(format!("stopped with {ended}")))
+        }
     }
 }
 

@@ -135,9 +135,7 @@ fn pages(client: &mut Client, figures: &mut Vec<Figure>) -> Result<()> {
             samples.push(start.elapsed());
         }
     }
-    for (name, samples) in
-        [("the same first page, over HTTP, p99", list), ("the same opening, over HTTP, p99", open)]
-    {
+    for (name, samples) in [("the same first page, over HTTP, p99", list), ("the same opening, over HTTP, p99", open)] {
         figures.push(Figure {
             name,
             measured: ms(samples.p99()),

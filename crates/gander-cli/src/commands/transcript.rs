@@ -44,7 +44,7 @@ fn shown(kind: &str, data: &Value, style: Style) -> String {
     let quiet = |text: String| format!("{}\n", style.paint(Tone::Quiet, &one_line(&text)));
     match kind {
         "prompt" => format!("\n{} {}\n", style.paint(Tone::Active, "❯"), lines(&content(&data["content"]))),
-        "message" => format!("\n{}\n", lines(&updates_text(data))),
+        "message" => format!("\n{}\n", lines(updates_text(data).trim_end())),
         "thought" => format!("\n{}", quiet(format!("(thought) {}", updates_text(data)))),
         "tool_call" => quiet(tool_call(data)),
         "plan" => quiet("[plan]".to_owned()),
@@ -83,14 +83,15 @@ pub fn updates_text(updates: &Value) -> String {
     updates.iter().filter_map(|update| update["content"]["text"].as_str()).collect()
 }
 
-fn tool_call(updates: &Value) -> String {
+/// What a tool call did, and what came of it.
+pub fn tool_call(updates: &Value) -> String {
     let updates = updates.as_array().map(Vec::as_slice).unwrap_or_default();
     let last = |name: &str| updates.iter().rev().find_map(|update| update[name].as_str());
     let title = last("title").unwrap_or("a tool");
-    match last("status") {
+    one_line(&match last("status") {
         Some(status) => format!("[{title}: {status}]"),
         None => format!("[{title}]"),
-    }
+    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::transcript::updates_text;
+use super::transcript::{tool_call, updates_text};
 use crate::ask;
 use crate::client::Client;
 use crate::failure::Failure;
@@ -29,6 +29,7 @@ pub async fn for_turn(
         alone,
         answer: String::new(),
         printed: HashMap::new(),
+        asked: HashMap::new(),
         answered: Vec::new(),
     };
     let mut changes = client.changes(cursor).await?;
@@ -65,6 +66,7 @@ pub async fn for_turn(
         return Err(Failure { problem: context.output.is_json().then_some(result), ..failure.why(why) });
     }
     context.output.result(&result, || if turn.answer.ends_with('\n') { String::new() } else { "\n".to_owned() });
+    context.output.note(&format!("Session {}", turn.session));
     Ok(Outcome::Done)
 }
 
@@ -76,6 +78,8 @@ struct Turn {
     answer: String,
     /// How many bytes of each message are in the answer.
     printed: HashMap<String, usize>,
+    /// What each permission request is about, by its open item.
+    asked: HashMap<String, String>,
     /// Permission requests that were dealt with.
     answered: Vec<String>,
 }
@@ -94,6 +98,10 @@ impl Turn {
                 let from = data["from"].as_u64().and_then(|from| usize::try_from(from).ok()).unwrap_or(0);
                 self.message(&data["item"], from, data["text"].as_str().unwrap_or_default(), context);
             }
+            "open_item" if data["kind"] == "permission" => {
+                let title = data["updates"][0]["tool_call"]["title"].as_str().unwrap_or_default();
+                self.asked.insert(data["item"].as_str().unwrap_or_default().to_owned(), one_line(title));
+            }
             "entry" => {
                 let body: Value =
                     data["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
@@ -104,6 +112,7 @@ impl Turn {
                     Some("turn_ended") => return Ok(Some(body["data"].clone())),
                     // A short one may come whole, without ever having been open.
                     Some("message") => self.message(&body["item"], 0, &updates_text(&body["data"]), context),
+                    Some("tool_call") => context.output.note(&tool_call(&body["data"])),
                     _ => {}
                 }
             }
@@ -123,8 +132,10 @@ impl Turn {
     /// Takes a message's text from a byte on, and prints what was not printed of it.
     fn message(&mut self, item: &Value, from: usize, text: &str, context: &Context<'_>) {
         let item = item.as_str().unwrap_or_default().to_owned();
+        // Messages are set apart by one empty line.
         if !self.printed.contains_key(&item) && !self.answer.is_empty() {
-            self.print("\n\n", context);
+            let ended = self.answer.len() - self.answer.trim_end_matches('\n').len();
+            self.print(&"\n".repeat(2_usize.saturating_sub(ended)), context);
         }
         let printed = self.printed.get(&item).copied().unwrap_or(0);
         let Some(rest) = printed.checked_sub(from).and_then(|known| text.get(known..)) else { return };
@@ -154,7 +165,7 @@ impl Turn {
         let chosen = if context.yes {
             of_kind("allow_once").or_else(|| of_kind("allow_always"))
         } else if std::io::stdin().is_terminal() && !context.output.is_json() {
-            choose(permission)
+            choose(self.asked.get(&permission.item).map_or("a permission", String::as_str), permission)
         } else if self.alone {
             context
                 .output
@@ -178,8 +189,8 @@ impl Turn {
 }
 
 /// What a person chooses; nothing means: stop the turn.
-fn choose(permission: &Permission) -> Option<&view::PermissionOption> {
-    eprintln!("\nThe agent asks for a permission:");
+fn choose<'a>(what: &str, permission: &'a Permission) -> Option<&'a view::PermissionOption> {
+    eprintln!("\nThe agent asks before it goes on: {what}");
     for (index, option) in permission.options.iter().enumerate() {
         eprintln!("  {}  {}", index + 1, one_line(&option.name));
     }
