@@ -44,10 +44,31 @@ pub fn writer(path: &Path) -> rusqlite::Result<Connection> {
     Ok(conn)
 }
 
+/// How a database is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Beside a writer, through the log.
+    Shared,
+    /// Nobody writes it, and nothing can be made beside it: the file alone.
+    Alone,
+}
+
 /// A connection that reads and cannot write.
 pub fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    reader_with(path, Access::Shared)
+}
+
+/// A connection that reads in this way.
+pub fn reader_with(path: &Path, access: Access) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags)?;
+    let conn = match access {
+        Access::Shared => Connection::open_with_flags(path, flags)?,
+        Access::Alone => {
+            let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+            let uri = format!("file:{escaped}?immutable=1");
+            Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)?
+        }
+    };
     conn.busy_timeout(Duration::from_secs(5))?;
     conn.set_prepared_statement_cache_capacity(64);
     conn.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -2048;")?;

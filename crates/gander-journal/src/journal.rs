@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::bell::Bell;
 use crate::beside::{Beside, Spawn};
+use crate::connect::Access;
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::keeper::Keeper;
 use crate::lock::Lock;
@@ -21,7 +22,7 @@ use crate::search::{Search, SearchPage};
 use crate::tx::Tx;
 use crate::verified::Verified;
 use crate::writer::{Closure, Message, Saving, Writer};
-use crate::{changes, checkpoint, connect, migrate, place, startup, witness};
+use crate::{changes, checkpoint, connect, migrate, place, read_only, startup, witness};
 
 /// Closures that wait for the writer, at most.
 const QUEUE_MAX: usize = 1024;
@@ -43,13 +44,67 @@ struct Inner {
     search: Arc<Search>,
     clock: Arc<dyn Clock>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    read_only: Option<ReadOnly>,
+}
+
+struct ReadOnly {
+    reason: String,
+    /// Nobody else writes it meanwhile, where a lock could be had.
+    _lock: Option<Lock>,
 }
 
 impl Journal {
     /// Opens the journal in the data folder `dir`, making it when there is none. Takes the operating system's lock
     /// and the next epoch. Changes no session: what a crash left open is settled by [`Journal::recover`].
+    ///
+    /// One that a newer version wrote, that may not be written, or whose structure is damaged is opened for reading
+    /// where that is possible: [`Journal::read_only`] says why, and writes fail with [`WriteError::NotSaving`].
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Journal, OpenError> {
         let dir = dir.as_ref().to_owned();
+        Self::open_to_write(dir.clone(), options.clone()).or_else(|error| match read_only::reason(&error) {
+            Some(reason) => Self::open_to_read(dir, options, reason).unwrap_or(Err(error)),
+            None => Err(error),
+        })
+    }
+
+    /// `None` when it cannot be read either.
+    fn open_to_read(dir: PathBuf, options: Options, reason: String) -> Option<Result<Journal, OpenError>> {
+        let path = dir.join("journal.db");
+        let since_ms = options.clock.now_ms();
+        let lock = match Lock::take(&dir, &options.version, since_ms) {
+            Err(held @ OpenError::Held { .. }) => return Some(Err(held)),
+            taken => taken.ok(),
+        };
+        let access = read_only::access(&path, lock.is_some());
+        let pool = Arc::new(Pool::new(path.clone(), access, options.keep_readers));
+        let verified = Arc::new(Verified::default());
+        let (epoch, revision) = pool
+            .read(&verified, |r| {
+                r.counts()?;
+                r.windows()?;
+                Ok((migrate::meta::<i64>(r.conn, "epoch")?.unwrap_or(0), changes::last_revision(r.conn)?))
+            })
+            .ok()?;
+        tracing::error!(reason, "the journal is opened for reading only");
+        let bell = Arc::new(Bell::default());
+        Some(Ok(Journal(Arc::new(Inner {
+            epoch: epoch.cast_unsigned(),
+            unclean: false,
+            queue: None,
+            room: Semaphore::new(QUEUE_MAX),
+            saving: watch::channel(Saving::No { since_ms, reason: reason.clone() }).1,
+            revisions: watch::channel(revision).1,
+            pool,
+            verified,
+            search: Arc::new(Search::new(&dir, &path, bell)),
+            clock: options.clock,
+            threads: Mutex::new(Vec::new()),
+            read_only: Some(ReadOnly { reason, _lock: lock }),
+            dir,
+        }))))
+    }
+
+    fn open_to_write(dir: PathBuf, options: Options) -> Result<Journal, OpenError> {
         connect::check_engine()?;
         make_private(&dir)?;
         place::check(&dir)?;
@@ -69,7 +124,7 @@ impl Journal {
         let (saving_sender, saving) = watch::channel(Saving::Yes);
         let (revision_sender, revisions) = watch::channel(changes::last_revision(&conn)?);
         let (wake, woken) = sync_channel(1);
-        let pool = Arc::new(Pool::new(path.clone(), options.keep_readers));
+        let pool = Arc::new(Pool::new(path.clone(), Access::Shared, options.keep_readers));
         let verified = Arc::new(Verified::default());
         let (witness_bell, search_bell) = (Arc::new(Bell::default()), Arc::new(Bell::default()));
         let settled = Arc::new(AtomicU64::new(started.settled));
@@ -133,7 +188,21 @@ impl Journal {
             search,
             clock,
             threads: Mutex::new(threads),
+            read_only: None,
         })))
+    }
+
+    /// Why nothing can be written as long as this journal is open; `None` for an ordinary one.
+    pub fn read_only(&self) -> Option<&str> {
+        self.0.read_only.as_ref().map(|read_only| read_only.reason.as_str())
+    }
+
+    /// What a write is told that cannot even be put into the queue.
+    fn refusal(&self) -> WriteError {
+        match self.read_only() {
+            Some(reason) => WriteError::NotSaving(reason.to_owned()),
+            None => WriteError::Closed("it was closed".to_owned()),
+        }
     }
 
     /// Runs a closure on the writer's thread, in its own savepoint, and waits until it is committed and synced. An
@@ -147,7 +216,7 @@ impl Journal {
         let closed = || WriteError::Closed("it was closed".to_owned());
         let _place = self.0.room.acquire().await.map_err(|_| closed())?;
         let (message, answer) = job(closure);
-        let queue = self.0.queue.as_ref().ok_or_else(closed)?;
+        let queue = self.0.queue.as_ref().ok_or_else(|| self.refusal())?;
         match queue.try_send(message) {
             Ok(()) => {}
             Err(TrySendError::Disconnected(_)) => return Err(closed()),
@@ -165,7 +234,7 @@ impl Journal {
     {
         let closed = || WriteError::Closed("it was closed".to_owned());
         let (message, answer) = job(closure);
-        self.0.queue.as_ref().ok_or_else(closed)?.send(message).map_err(|_| closed())?;
+        self.0.queue.as_ref().ok_or_else(|| self.refusal())?.send(message).map_err(|_| closed())?;
         answer.blocking_recv().map_err(|_| closed())?
     }
 

@@ -36,6 +36,7 @@ pub mod place;
 mod project;
 mod queue;
 mod read;
+mod read_only;
 mod recover;
 mod repair;
 mod search;

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::blobs::{self, ContentInfo};
 use crate::changes::{self, Changes, Cursor};
-use crate::connect::{hash_at, session_at, u64_at};
+use crate::connect::{Access, hash_at, session_at, u64_at};
 use crate::entries::{self, Bounds};
 use crate::error::ReadError;
 use crate::verified::Verified;
@@ -24,6 +24,7 @@ const READS_MAX: usize = 8;
 /// Read connections. Reads beyond the bound wait for one to end, so a read must not begin another inside itself.
 pub struct Pool {
     path: PathBuf,
+    access: Access,
     keep: usize,
     state: Mutex<PoolState>,
     ended: Condvar,
@@ -48,8 +49,8 @@ impl Drop for Place<'_> {
 }
 
 impl Pool {
-    pub fn new(path: PathBuf, keep: usize) -> Self {
-        Self { path, keep, state: Mutex::new(PoolState::default()), ended: Condvar::new() }
+    pub fn new(path: PathBuf, access: Access, keep: usize) -> Self {
+        Self { path, access, keep, state: Mutex::new(PoolState::default()), ended: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, PoolState> {
@@ -73,7 +74,7 @@ impl Pool {
         run: impl FnOnce(&Reader<'_>) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
         let (_place, idle, generation) = self.place();
-        let conn = idle.map_or_else(|| connect::reader(&self.path), Ok)?;
+        let conn = idle.map_or_else(|| connect::reader_with(&self.path, self.access), Ok)?;
         let result = {
             let tx = conn.unchecked_transaction()?;
             run(&Reader::new(&tx, verified))

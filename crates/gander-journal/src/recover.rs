@@ -28,6 +28,9 @@ impl Journal {
     /// upgrade can compare store roots before it. A damaged session is set aside and stops no other.
     pub fn recover(&self) -> std::result::Result<Recovered, WriteError> {
         let mut recovered = Recovered::default();
+        if self.read_only().is_some() {
+            return Ok(recovered);
+        }
         let (unsettled, queued) = self.read(|reader| {
             let sessions = |sql: &str| -> std::result::Result<Vec<SessionId>, ReadError> {
                 let mut query = reader.conn.prepare(sql)?;

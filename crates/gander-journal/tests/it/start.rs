@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use gander_journal::{Audit, Bounds, Draft, Journal, OpenError, WriteError, lock, place, witness};
 use gander_model::SessionId;
+use rusqlite::Connection;
 
 use crate::support::{Bench, bench, json, open, options, until};
 
@@ -269,4 +270,61 @@ fn tamper(dir: &Path, sql: &str, session: SessionId) {
         conn.execute_batch(&sql.replace("?1", &format!("x'{id}'"))).unwrap();
         conn.execute("UPDATE meta SET value = 0 WHERE key = 'clean'", []).unwrap();
     });
+}
+
+#[test]
+fn a_newer_format_is_shown_and_not_touched() {
+    let bench = bench();
+    let session = bench.session();
+    bench.turn(session, 1, "Hello", "Hi");
+    let before = bench.transcript(session);
+    let dir = closed(bench);
+    crate::support::tamper(dir.path(), |conn| {
+        conn.execute_batch("UPDATE meta SET value = 9 WHERE key IN ('format', 'oldest_writer')").unwrap();
+    });
+    let bytes = fs::read(dir.path().join("journal.db")).unwrap();
+    let bench = Bench { journal: open(dir.path()), dir };
+    let reason = bench.journal.read_only().unwrap().to_owned();
+    assert!(reason.contains("format 9") && reason.contains("newer"), "{reason}");
+    assert!(
+        matches!(&*bench.journal.status().borrow(), gander_journal::Saving::No { reason: told, .. } if *told == reason)
+    );
+    assert_eq!(bench.transcript(session), before);
+    assert!(matches!(bench.fails(move |tx| tx.set_pinned(session, true)), WriteError::NotSaving(_)));
+    assert_eq!(bench.journal.recover().unwrap(), gander_journal::Recovered::default());
+    assert!(bench.journal.verify(|_, _| {}, || false).unwrap().findings.iter().all(|f| f.kind != "session_damaged"));
+    // A second one is refused all the same.
+    assert!(matches!(Journal::open(bench.dir.path(), options(3)), Err(OpenError::Held { .. })));
+    let dir = closed(bench);
+    assert_eq!(fs::read(dir.path().join("journal.db")).unwrap(), bytes);
+
+    // Newer, but whoever writes format 1 still may.
+    crate::support::tamper(dir.path(), |conn| {
+        conn.execute_batch("UPDATE meta SET value = 1 WHERE key = 'oldest_writer'").unwrap();
+    });
+    assert_eq!(open(dir.path()).read_only(), None);
+}
+
+#[test]
+fn g04_a_journal_whose_structure_is_damaged_is_shown_as_far_as_it_can_be_read() {
+    let bench = bench();
+    let session = bench.session();
+    bench.turn(session, 1, "Hello", "Hi");
+    let before = bench.transcript(session);
+    let dir = closed(bench);
+    let root: i64 = Connection::open(dir.path().join("journal.db"))
+        .unwrap()
+        .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'findings'", [], |row| row.get(0))
+        .unwrap();
+    let path = dir.path().join("journal.db");
+    let (mut bytes, root) = (fs::read(&path).unwrap(), usize::try_from(root).unwrap());
+    bytes[(root - 1) * 4096..root * 4096].fill(0xff);
+    fs::write(&path, bytes).unwrap();
+    // What a start has to write down meets the damage.
+    fs::remove_file(dir.path().join(witness::FILE)).unwrap();
+    let bench = Bench { journal: open(dir.path()), dir };
+    assert!(bench.journal.read_only().unwrap().contains("structure is damaged"));
+    assert_eq!(bench.transcript(session), before);
+    let report = bench.journal.verify(|_, _| {}, || false).unwrap();
+    assert!(report.findings.iter().any(|f| f.kind == "database_damaged"), "{:?}", report.findings);
 }
