@@ -233,13 +233,16 @@ impl Gander {
         let (clock, random) = (options.journal.clock.clone(), options.journal.random.clone());
         let journal_options = options.journal.clone();
         let journal = blocking(move || Journal::open(&dir, journal_options)).await?;
-        let left = journal.read_async(|reader| reader.agent_processes()).await?;
-        let marks: Vec<String> = left.iter().map(|process| process.mark.clone()).collect();
-        end_earlier(left).await;
-        journal
-            .write(move |tx| marks.iter().try_for_each(|mark| tx.agent_process_remove(mark)))
-            .await
-            .map_err(OpenError::Recover)?;
+        // A journal that is only shown has nobody's agents to end.
+        if journal.read_only().is_none() {
+            let left = journal.read_async(|reader| reader.agent_processes()).await?;
+            let marks: Vec<String> = left.iter().map(|process| process.mark.clone()).collect();
+            end_earlier(left).await;
+            journal
+                .write(move |tx| marks.iter().try_for_each(|mark| tx.agent_process_remove(mark)))
+                .await
+                .map_err(OpenError::Recover)?;
+        }
         let recovering = journal.clone();
         blocking(move || recovering.recover()).await.map_err(OpenError::Recover)?;
         let machine = machine(&journal, &*random).await.map_err(OpenError::Recover)?;
@@ -272,6 +275,10 @@ impl Gander {
             journal,
         });
         crate::feed::start(&ctx).await?;
+        if ctx.journal.was_unclean() {
+            // The start looked at what a crash could have harmed; the rest is looked at beside the work.
+            ctx.jobs.verify(&ctx);
+        }
         let gander = Gander { ctx };
         gander.start_timed_backups().await?;
         Ok(gander)
@@ -324,6 +331,9 @@ impl Gander {
 
     /// Keeps the port, so that addresses and what a browser kept for them stay good.
     pub async fn keep_port(&self, port: u16) -> Result<(), ApiError> {
+        if self.ctx.journal.read_only().is_some() {
+            return Ok(());
+        }
         Ok(self.ctx.write(move |tx| tx.set("port", Some(&port.to_string()))).await?)
     }
 
@@ -370,6 +380,9 @@ async fn machine(journal: &Journal, random: &dyn gander_journal::Random) -> Resu
     let mut bytes = [0u8; 10];
     random.fill(&mut bytes);
     let fresh = ItemId::from_parts(0, &bytes).to_string();
+    if journal.read_only().is_some() {
+        return Ok(fresh);
+    }
     journal
         .write(move |tx| {
             let kept = tx.reader()?.setting("machine")?;

@@ -56,3 +56,12 @@ impl Spawn<'_> {
             .map_err(|source| OpenError::Io { path: self.dir.to_owned(), source })
     }
 }
+
+/// This thread's work can wait for everybody else's.
+pub fn background() {
+    #[cfg(target_os = "linux")]
+    {
+        // On Linux a priority belongs to a thread. Without it the thread works all the same.
+        let _ = rustix::process::setpriority_process(None, 10);
+    }
+}

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::json;
 
 use crate::audit::{self, Audit};
+use crate::beside::background;
 use crate::connect::{hash_at, int, raw_json, session_at, u64_at};
 use crate::erase::Erased;
 use crate::error::{ReadError, WriteError};
@@ -42,12 +43,27 @@ pub struct Report {
 }
 
 impl Journal {
-    /// Recomputes everything, on this thread. `progress` is told how many entries are done, of how many; `cancelled`
+    /// Recomputes everything, and waits for it. `progress` is told how many entries are done, of how many; `cancelled`
     /// is asked between sessions. Sessions that do not verify are set aside, and those that do so again are released.
     pub fn verify(
         &self,
+        progress: impl FnMut(u64, u64) + Send,
+        cancelled: impl Fn() -> bool + Sync,
+    ) -> Result<Report, ReadError> {
+        // On a thread of its own, whose work can wait for everybody else's.
+        std::thread::scope(|scope| {
+            let work = scope.spawn(|| {
+                background();
+                self.recompute(progress, &cancelled)
+            });
+            work.join().unwrap_or(Err(ReadError::CutOff))
+        })
+    }
+
+    fn recompute(
+        &self,
         mut progress: impl FnMut(u64, u64),
-        cancelled: impl Fn() -> bool,
+        cancelled: &(impl Fn() -> bool + Sync),
     ) -> Result<Report, ReadError> {
         let (ids, total) = self.read(|r| Ok((all(r.conn)?, count(r.conn)?)))?;
         let mut found = Found::default();
@@ -66,7 +82,7 @@ impl Journal {
             progress(done, total.max(done));
         }
         if complete {
-            complete = self.contents(&mut found, &cancelled)?;
+            complete = self.contents(&mut found, cancelled)?;
         }
         let mut root = Hash::ZERO;
         let mut audit = Audit::default();

@@ -14,6 +14,7 @@ use gander_model::{JournalId, Kind, Seq, SessionId};
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use crate::bell::Bell;
+use crate::beside::background;
 use crate::connect::{self, int, session_at, u64_at};
 use crate::error::ReadError;
 use crate::migrate;
@@ -415,13 +416,4 @@ fn missing(shards: &[(u64, u64)], last: u64) -> u64 {
 fn file_id(path: &Path) -> Option<u64> {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(path).ok().map(|about| about.ino())
-}
-
-/// This thread's work can wait for everybody else's.
-fn background() {
-    #[cfg(target_os = "linux")]
-    {
-        // On Linux a priority belongs to a thread. Without it the thread works all the same.
-        let _ = rustix::process::setpriority_process(None, 10);
-    }
 }
