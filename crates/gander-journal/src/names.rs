@@ -28,7 +28,7 @@ impl Tx<'_> {
         if state.named_by == by && state.name.as_deref() == Some(name.as_str()) {
             return Ok(state.head);
         }
-        let data = json!({ "name": name, "named_by": by, "after": state.named_seq });
+        let data = json!({ "after": state.named_seq, "name": name, "named_by": by });
         let from = match by {
             NamedBy::User => By::User,
             NamedBy::Agent => By::Agent,

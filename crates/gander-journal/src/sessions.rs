@@ -134,7 +134,7 @@ impl Tx<'_> {
         let configured = json!({ "agent": parent_state.agent, "cwd": parent_state.cwd });
         self.append(session, Kind::CONFIGURED, body(By::Gander, &configured)?)?;
         if let Some(name) = &parent_state.name {
-            let named = json!({ "name": format!("{name} (fork)"), "named_by": NamedBy::Auto, "after": 0 });
+            let named = json!({ "after": 0, "name": format!("{name} (fork)"), "named_by": NamedBy::Auto });
             self.append(session, Kind::NAMED, body(By::Gander, &named)?)?;
         }
         listing::refresh(self.conn, session)?;

@@ -180,7 +180,7 @@ impl Tx<'_> {
         if self.state(session)?.named_by == NamedBy::None
             && let Some(name) = text::name_from_prompt(&text::prompt_text(content))
         {
-            let named = json!({ "name": name, "named_by": NamedBy::Auto, "after": 0 });
+            let named = json!({ "after": 0, "name": name, "named_by": NamedBy::Auto });
             self.append(session, Kind::NAMED, body(By::Gander, &named)?)?;
         }
         Ok(())

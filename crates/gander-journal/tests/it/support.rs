@@ -77,12 +77,12 @@ pub fn json(text: &str) -> Box<RawValue> {
 }
 
 pub fn text_content(text: &str) -> Box<RawValue> {
-    json(&serde_json::json!([{ "type": "text", "text": text }]).to_string())
+    json(&serde_json::json!([{ "text": text, "type": "text" }]).to_string())
 }
 
 pub fn chunk(text: &str) -> Box<RawValue> {
     let update = serde_json::json!({
-        "sessionUpdate": "agent_message_chunk", "content": { "type": "text", "text": text }
+        "content": { "text": text, "type": "text" }, "sessionUpdate": "agent_message_chunk"
     });
     json(&update.to_string())
 }
