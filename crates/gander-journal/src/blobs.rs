@@ -11,6 +11,8 @@ use crate::tx::{Result, Tx};
 
 /// Bytes in a chunk, at most.
 pub const CHUNK_BYTES: usize = 1024 * 1024;
+/// Contents that nothing names are kept for a day: what was uploaded may be sent yet.
+const KEEP_UNUSED_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What is known of a content without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +63,7 @@ pub fn read(
 impl Tx<'_> {
     /// Keeps a content; once, however often it is put. Unreferenced ones are dropped after a day.
     pub fn put_blob(&mut self, bytes: &[u8], mime: &str) -> Result<ContentInfo> {
+        self.drop_unused_contents()?;
         let hash = self.put_content(bytes, mime)?;
         let known = info(self.conn, hash)?;
         Ok(known.unwrap_or(ContentInfo { hash, bytes: bytes.len() as u64, mime: mime.to_owned() }))
@@ -85,6 +88,24 @@ impl Tx<'_> {
                 .execute(params![id, n as i64, content_hash(chunk).0, chunk])?;
         }
         Ok(hash)
+    }
+
+    /// Drops contents that were put more than a day ago and that no entry, draft or queued prompt names.
+    pub fn drop_unused_contents(&mut self) -> Result<u64> {
+        let unused: Vec<Hash> = self
+            .conn
+            .prepare_cached(
+                "SELECT hash FROM contents c WHERE at_ms < ?1
+                    AND NOT EXISTS (SELECT 1 FROM content_uses u WHERE u.content_hash = c.hash)
+                    AND NOT EXISTS (SELECT 1 FROM drafts WHERE full = 1 AND instr(attachments, lower(hex(c.hash))) > 0)
+                    AND NOT EXISTS (SELECT 1 FROM queue WHERE instr(content, lower(hex(c.hash))) > 0)",
+            )?
+            .query_map([self.now_ms - KEEP_UNUSED_MS], |row| hash_at(row, 0))?
+            .collect::<rusqlite::Result<_>>()?;
+        for hash in &unused {
+            self.drop_content(*hash)?;
+        }
+        Ok(unused.len() as u64)
     }
 
     /// Drops a content that nothing names any more.

@@ -6,6 +6,7 @@ mod crashes;
 mod damage;
 mod disk;
 mod erasing;
+mod fixtures;
 mod forks;
 mod lists;
 mod names_links;

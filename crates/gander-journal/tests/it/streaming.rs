@@ -190,3 +190,34 @@ fn a_part_dirties_few_pages_however_long_its_item_is() {
     assert!(costs.iter().all(|bytes| *bytes < 3 * 4120), "bytes a part: {costs:?}");
     assert!(costs[2] <= costs[0] + 512, "it grows: {costs:?}");
 }
+
+#[test]
+fn contents_that_nothing_names_are_dropped_after_a_day() {
+    use gander_journal::{Draft, Journal, Options, ReadError, Send};
+    let dir = tempfile::tempdir().unwrap();
+    let clock = std::sync::Arc::new(crate::support::TestClock::new(1_700_000_000_000));
+    let options = Options { clock: clock.clone(), ..crate::support::options(1) };
+    let bench = Bench { journal: Journal::open(dir.path(), options).unwrap(), dir };
+    let (window, session) = bench.window();
+    let put = |bytes: &'static [u8]| bench.write(move |tx| Ok(tx.put_blob(bytes, "image/png")?.hash));
+    let (unused, drafted, sent, queued) = (put(b"unused"), put(b"drafted"), put(b"sent"), put(b"queued"));
+    let block = |hash: gander_model::Hash| {
+        json(&serde_json::json!([{ "hash": hash, "mime": "image/png", "name": "a.png", "type": "blob" }]).to_string())
+    };
+    let draft = Draft { window, session, rev: 1, text: String::new(), attachments: block(drafted) };
+    bench.write(move |tx| tx.save_draft(draft));
+    bench.send(Send { content: block(sent), ..send(session, turn_id(1), "") });
+    let when_busy = gander_journal::WhenBusy::Queue;
+    bench.send(Send { content: block(queued), when_busy, ..send(session, turn_id(2), "") });
+    let there = |hash| match bench.journal.read(|r| r.blob(hash)) {
+        Ok(_) => true,
+        Err(ReadError::NotFound { .. }) => false,
+        Err(error) => panic!("{error}"),
+    };
+    clock.advance(23 * 60 * 60 * 1000);
+    put(b"later");
+    assert!(there(unused), "a day has not passed");
+    clock.advance(2 * 60 * 60 * 1000);
+    put(b"later still");
+    assert_eq!([unused, drafted, sent, queued].map(there), [false, true, true, true]);
+}

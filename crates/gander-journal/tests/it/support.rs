@@ -12,6 +12,16 @@ use tempfile::TempDir;
 /// Counts up by one at each look.
 pub struct TestClock(AtomicI64);
 
+impl TestClock {
+    pub fn new(now_ms: i64) -> Self {
+        Self(AtomicI64::new(now_ms))
+    }
+
+    pub fn advance(&self, ms: i64) {
+        self.0.fetch_add(ms, Ordering::Relaxed);
+    }
+}
+
 impl Clock for TestClock {
     fn now_ms(&self) -> i64 {
         self.0.fetch_add(1, Ordering::Relaxed)
@@ -34,7 +44,7 @@ impl Seeded {
     }
 
     pub fn coin(&self) -> bool {
-        self.next() % 2 == 0
+        self.next().is_multiple_of(2)
     }
 }
 
