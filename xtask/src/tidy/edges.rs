@@ -19,7 +19,8 @@ const BUILDS_ON: &[(&str, &[&str])] = &[
     ("gander-cli", &["gander-acp", "gander-api", "gander-server", "gander-upgrade"]),
     ("gander-desktop", &["gander-api", "gander-server", "gander-upgrade"]),
     ("gander-testing", &[]),
-    ("xtask", &[]),
+    // For the bench alone, behind the feature of that name: it measures the journal without a server around it.
+    ("xtask", &["gander-model", "gander-journal"]),
 ];
 
 /// A library (or all whose names begin so, with `*`) beside the only crates that may name it.

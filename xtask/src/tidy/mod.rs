@@ -42,8 +42,19 @@ pub fn run(thorough: bool) -> ExitCode {
         ("unused dependencies", Box::new(|| unused::check(&metadata))),
         ("format", Box::new(|| cargo(&root, &["fmt", "--all", "--check"]))),
     ];
-    let clippy =
-        ["clippy", "--quiet", "--keep-going", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"];
+    let clippy = [
+        "clippy",
+        "--quiet",
+        "--keep-going",
+        "--workspace",
+        "--all-targets",
+        "--features",
+        "xtask/bench",
+        "--locked",
+        "--",
+        "--deny",
+        "warnings",
+    ];
     if thorough {
         checks.push(("clippy", Box::new(|| cargo(&root, &clippy))));
     }
