@@ -32,7 +32,7 @@ pub use manifest::{Manifest, Reason, SnapshotId};
 pub use page::{LargeRecord, Run, SessionRecord};
 pub use prune::{Pruned, SWEEP_GRACE_MS};
 pub use read::SnapshotReader;
-pub use restore::{Action, Counts, Plan, Restored, Scratch, Step, Target, Wanted, plan};
+pub use restore::{Action, Counts, Held, Plan, Restored, Scratch, Step, Target, Wanted, plan};
 pub use retention::{Keep, Policy, keep};
 pub use source::{Document, Origin, Sealed, Source, SourceError, SourceSession, large_refs};
 pub use vault::{Listing, Vault};

@@ -7,7 +7,7 @@ use gander_model::{Entry, Hash, Head, Seq, SessionId, StoreRoot, chain::Walk, ro
 use serde::Serialize;
 
 use crate::VaultError;
-use crate::page::SessionRecord;
+use crate::page::{LargeRecord, SessionRecord};
 use crate::read::SnapshotReader;
 use crate::source::SourceError;
 
@@ -35,6 +35,56 @@ pub trait Target {
     /// Makes a recovered copy beside a session whose history differs: a fork at `common` (else a new session) in
     /// which `entries` are recorded anew with their origin.
     fn copy(&mut self, session: &SessionRecord, common: Option<Head>, entries: Vec<Entry>) -> Result<(), SourceError>;
+}
+
+/// What can be restored from: a snapshot, or an export that was read back.
+pub trait Held {
+    /// Every session that can be listed, and how many cannot.
+    fn all(&self) -> Result<(Vec<SessionRecord>, u64), VaultError>;
+
+    /// One session.
+    fn one(&self, id: SessionId) -> Result<SessionRecord, VaultError>;
+
+    /// The hash of a session's own entry at `seq`, or of the entry before its first.
+    fn hash_at(&self, record: &SessionRecord, seq: Seq) -> Result<Option<Hash>, VaultError>;
+
+    /// A session's own entries after `after`; `take` answers `false` to stop.
+    fn entries(
+        &self,
+        record: &SessionRecord,
+        after: Seq,
+        take: &mut dyn FnMut(Entry) -> Result<bool, VaultError>,
+    ) -> Result<(), VaultError>;
+
+    /// A large content, piece by piece; `false` when it was erased.
+    fn large(&self, record: &LargeRecord, take: &mut dyn FnMut(&[u8])) -> Result<bool, VaultError>;
+}
+
+impl Held for SnapshotReader<'_> {
+    fn all(&self) -> Result<(Vec<SessionRecord>, u64), VaultError> {
+        self.readable_sessions()
+    }
+
+    fn one(&self, id: SessionId) -> Result<SessionRecord, VaultError> {
+        self.session(id)
+    }
+
+    fn hash_at(&self, record: &SessionRecord, seq: Seq) -> Result<Option<Hash>, VaultError> {
+        SnapshotReader::hash_at(self, record, seq)
+    }
+
+    fn entries(
+        &self,
+        record: &SessionRecord,
+        after: Seq,
+        take: &mut dyn FnMut(Entry) -> Result<bool, VaultError>,
+    ) -> Result<(), VaultError> {
+        self.segments.entries(record, after, take)
+    }
+
+    fn large(&self, record: &LargeRecord, take: &mut dyn FnMut(&[u8])) -> Result<bool, VaultError> {
+        self.segments.large(record, take)
+    }
 }
 
 /// What a restore is asked for.
@@ -129,7 +179,7 @@ pub struct Restored {
 }
 
 /// Plans a restore of `wanted` from a snapshot into `target`.
-pub fn plan(reader: &SnapshotReader<'_>, target: &dyn Target, wanted: &Wanted) -> Result<Plan, VaultError> {
+pub fn plan(reader: &dyn Held, target: &dyn Target, wanted: &Wanted) -> Result<Plan, VaultError> {
     let mut plan = Plan::default();
     let (records, unreadable) = chosen(reader, wanted)?;
     plan.unreadable = unreadable;
@@ -142,13 +192,13 @@ pub fn plan(reader: &SnapshotReader<'_>, target: &dyn Target, wanted: &Wanted) -
 }
 
 /// The wanted sessions with their ancestors, parents first.
-fn chosen(reader: &SnapshotReader<'_>, wanted: &Wanted) -> Result<(Vec<SessionRecord>, u64), VaultError> {
+fn chosen(reader: &dyn Held, wanted: &Wanted) -> Result<(Vec<SessionRecord>, u64), VaultError> {
     let mut unreadable = 0;
     let mut records: HashMap<SessionId, SessionRecord> = HashMap::new();
     let mut order: Vec<SessionId> = Vec::new();
     match wanted {
         Wanted::All => {
-            let (readable, lost) = reader.readable_sessions()?;
+            let (readable, lost) = reader.all()?;
             unreadable = lost;
             order.extend(readable.iter().map(|record| record.id));
             records.extend(readable.into_iter().map(|record| (record.id, record)));
@@ -159,7 +209,7 @@ fn chosen(reader: &SnapshotReader<'_>, wanted: &Wanted) -> Result<(Vec<SessionRe
             while let Some(id) = order.get(at).copied() {
                 at += 1;
                 if let std::collections::hash_map::Entry::Vacant(place) = records.entry(id) {
-                    let record = place.insert(reader.session(id)?);
+                    let record = place.insert(reader.one(id)?);
                     order.extend(record.pin.map(|pin| pin.session));
                 }
             }
@@ -189,7 +239,7 @@ fn decide(
     target: &dyn Target,
     ours: &mut dyn FnMut(Seq) -> Result<Option<Hash>, VaultError>,
 ) -> Result<Action, VaultError> {
-    if record.runs.is_empty() {
+    if record.held == record.beginning() {
         return Ok(Action::Unchanged);
     }
     let Some(head) = target.head(record.id).map_err(VaultError::Target)? else { return Ok(Action::Added) };
@@ -218,7 +268,7 @@ impl Plan {
     /// Carries the plan out. A session whose objects are damaged fails alone.
     pub fn carry_out(
         &self,
-        reader: &SnapshotReader<'_>,
+        reader: &dyn Held,
         target: &mut dyn Target,
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Restored, VaultError> {
@@ -238,7 +288,7 @@ impl Plan {
 }
 
 fn restore_one(
-    reader: &SnapshotReader<'_>,
+    reader: &dyn Held,
     target: &mut dyn Target,
     record: &SessionRecord,
     action: &Action,
@@ -250,7 +300,7 @@ fn restore_one(
         Action::Copied { common } => common.map_or(record.beginning().seq, |common| common.seq),
     };
     let mut entries = Vec::new();
-    reader.entries(record, after, |entry| {
+    reader.entries(record, after, &mut |entry| {
         entries.push(entry);
         Ok(true)
     })?;
@@ -259,7 +309,7 @@ fn restore_one(
             continue;
         }
         let mut bytes = Vec::with_capacity(usize::try_from(large.bytes).unwrap_or(0).min(64 * 1024 * 1024));
-        if reader.large(large, |part| bytes.extend_from_slice(part))? {
+        if reader.large(large, &mut |part| bytes.extend_from_slice(part))? {
             target.put_large(large.hash, bytes).map_err(VaultError::Target)?;
         }
     }

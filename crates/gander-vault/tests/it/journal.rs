@@ -241,3 +241,14 @@ pub fn assert_same(a: &Journal, b: &Journal) {
         assert_eq!(session.pin, b.sessions[id].pin, "session {id}");
     }
 }
+
+impl Journal {
+    /// [`Journal::redact`] for an entry of a fork, whose first own entry is not seq 1.
+    pub fn redact_at(&mut self, id: SessionId, seq: u64) {
+        let entries = &mut self.sessions.get_mut(&id).unwrap().entries;
+        let entry = entries.iter_mut().find(|entry| entry.header.seq.0 == seq).unwrap();
+        entry.body = None;
+        let erased = json!([{"session_id": id, "seq": seq, "body_hash": entry.header.body_hash}]);
+        self.append(id, Kind::REDACTED, &json!({"erased": erased, "why": "redact"}));
+    }
+}

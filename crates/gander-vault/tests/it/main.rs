@@ -8,6 +8,7 @@ mod create;
 mod cut;
 mod damage;
 mod erase;
+mod export;
 mod journal;
 mod prune;
 mod restore;
