@@ -106,7 +106,9 @@ impl ConfigFile {
         let known = toml::Table::try_from(&settings)
             .map_err(|error| ConfigError::Write { path: self.path.clone(), source: io::Error::other(error) })?;
         // A field that is unset now is absent from `known`, so it has to leave the file too.
-        for key in ["default_agent", "default_cwd", "theme", "remote_images", "agent_idle_minutes", "max_agents", "agents"] {
+        for key in
+            ["default_agent", "default_cwd", "theme", "remote_images", "agent_idle_minutes", "max_agents", "agents"]
+        {
             table.remove(key);
         }
         table.extend(known);

@@ -24,4 +24,4 @@ pub use attach::Attachment;
 pub use error::{ApiError, Code};
 pub use feed::{Feed, Push};
 pub use gander::{Gander, OpenError, Options};
-pub use ops::{BLOB_MAX_BYTES, StoredGrant, Upload};
+pub use ops::{BLOB_MAX_BYTES, Exported, IMPORT_MAX_BYTES, StoredGrant, Upload};

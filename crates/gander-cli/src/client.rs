@@ -59,6 +59,23 @@ impl Client {
         self.ask(Method::POST, path, Some(body)).await
     }
 
+    /// An answer that is a file.
+    pub async fn get_file(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        let response = self.send(Method::GET, path, Bytes::new(), None, "*/*").await?;
+        let status = response.status();
+        let bytes = response.into_body().collect().await.map_err(NoAnswer::Broken)?.to_bytes();
+        if status.is_success() {
+            return Ok(bytes.to_vec());
+        }
+        Err(Failure::of_problem(status.as_u16(), serde_json::from_slice(&bytes).unwrap_or_default()))
+    }
+
+    /// Sends a file as it is.
+    pub async fn post_file(&self, path: &str, bytes: Vec<u8>, mime: &str) -> Result<Value, Failure> {
+        let response = self.send(Method::POST, path, bytes.into(), Some(mime), "application/json").await?;
+        answer(response).await
+    }
+
     pub async fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.ask(Method::PATCH, path, Some(body)).await
     }
@@ -69,31 +86,20 @@ impl Client {
 
     /// One operation; `path` is below `/api/v1/`. Null where the answer has no body.
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
-        let response = self.send(method, path, body, "application/json").await?;
-        let status = response.status();
-        let bytes = response.into_body().collect().await.map_err(NoAnswer::Broken)?.to_bytes();
-        let value = if bytes.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&bytes) };
-        match value {
-            Ok(value) if status.is_success() => Ok(value),
-            Ok(problem) => Err(Failure::of_problem(status.as_u16(), problem)),
-            Err(_) if !status.is_success() => Err(Failure::of_problem(status.as_u16(), Value::Null)),
-            Err(error) => Err(Failure::new(
-                "Gander's answer is no JSON.",
-                "Something else may listen at its address: see `gander doctor`.",
-            )
-            .because(&error)),
-        }
+        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let mime = body.map(|_| "application/json");
+        answer(self.send(method, path, bytes, mime, "application/json").await?).await
     }
 
     /// Whether the instance answers, and takes the token.
     pub async fn answers(&self) -> Result<bool, NoAnswer> {
-        Ok(self.send(Method::GET, "health", None, "application/json").await?.status().is_success())
+        Ok(self.send(Method::GET, "health", Bytes::new(), None, "application/json").await?.status().is_success())
     }
 
     /// The changes after a cursor, as they come.
     pub async fn changes(&self, after: &str) -> Result<Changes, Failure> {
         let path = format!("changes?after={}", encode(after));
-        let response = self.send(Method::GET, &path, None, "text/event-stream").await?;
+        let response = self.send(Method::GET, &path, Bytes::new(), None, "text/event-stream").await?;
         if !response.status().is_success() {
             return Err(Failure::of_problem(response.status().as_u16(), Value::Null));
         }
@@ -104,7 +110,8 @@ impl Client {
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
+        body: Bytes,
+        mime: Option<&str>,
         accept: &str,
     ) -> Result<Response<Incoming>, NoAnswer> {
         let stream = TcpStream::connect(&self.address).await.map_err(NoAnswer::Gone)?;
@@ -118,12 +125,28 @@ impl Client {
             .header("host", &self.address)
             .header("authorization", format!("Bearer {}", self.token))
             .header("accept", accept);
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
+        if let Some(mime) = mime {
+            request = request.header("content-type", mime);
         }
-        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let request = request.body(Full::new(bytes)).map_err(NoAnswer::Malformed)?;
+        let request = request.body(Full::new(body)).map_err(NoAnswer::Malformed)?;
         sender.send_request(request).await.map_err(NoAnswer::Broken)
+    }
+}
+
+/// An answer's JSON. Null where it has no body.
+async fn answer(response: Response<Incoming>) -> Result<Value, Failure> {
+    let status = response.status();
+    let bytes = response.into_body().collect().await.map_err(NoAnswer::Broken)?.to_bytes();
+    let value = if bytes.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&bytes) };
+    match value {
+        Ok(value) if status.is_success() => Ok(value),
+        Ok(problem) => Err(Failure::of_problem(status.as_u16(), problem)),
+        Err(_) if !status.is_success() => Err(Failure::of_problem(status.as_u16(), Value::Null)),
+        Err(error) => Err(Failure::new(
+            "Gander's answer is no JSON.",
+            "Something else may listen at its address: see `gander doctor`.",
+        )
+        .because(&error)),
     }
 }
 

@@ -91,6 +91,11 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// The entry that a session was forked from, as its first own entry says.
+    pub fn forked_from(&self, session: SessionId) -> std::result::Result<Option<Origin>, ReadError> {
+        Ok(entries::pinned(self.conn, session)?)
+    }
+
     /// The hash of a session's entry at a place, inherited ones included.
     pub fn hash_at(&self, session: SessionId, seq: Seq) -> std::result::Result<Option<Hash>, ReadError> {
         Ok(entries::hash_of(self.conn, session, seq)?)

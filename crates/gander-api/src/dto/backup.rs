@@ -176,3 +176,49 @@ impl std::str::FromStr for SnapshotRef {
         text.parse().map(Self)
     }
 }
+
+/// What an export is written as.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ExportFormat {
+    /// One JSON document.
+    Json,
+    /// JSON Lines, which can be imported again.
+    Jsonl,
+    /// Markdown.
+    #[default]
+    Markdown,
+    /// One page that stands alone.
+    Html,
+}
+
+impl ExportFormat {
+    /// Its media type.
+    pub fn mime(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Jsonl => "application/x-ndjson",
+            Self::Markdown => "text/markdown; charset=utf-8",
+            Self::Html => "text/html; charset=utf-8",
+        }
+    }
+
+    /// The end of a file's name.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Jsonl => "jsonl",
+            Self::Markdown => "md",
+            Self::Html => "html",
+        }
+    }
+}
+
+/// How to export.
+#[derive(Debug, Clone, Copy, Default, Deserialize, IntoParams)]
+#[serde(default)]
+pub struct ExportQuery {
+    /// `json`, `jsonl`, `markdown` (when left out) or `html`.
+    #[param(value_type = String)]
+    pub format: ExportFormat,
+}

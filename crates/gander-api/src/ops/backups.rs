@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use gander_model::{Body, Kind, Seq};
 use gander_model::{SessionId, WindowId};
-use gander_vault::{Action, Manifest, Plan, Policy, Reason, SWEEP_GRACE_MS, SnapshotReader, Vault, VaultError, Wanted};
+use gander_vault::{Action, Held, Manifest, Plan, Policy, Reason, SWEEP_GRACE_MS, Vault, VaultError, Wanted};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -288,10 +288,10 @@ fn parse_ids(ids: &[String]) -> Result<BTreeSet<SessionId>, ApiError> {
 const NAMED_STEPS: usize = 200;
 
 /// The name that a session had in a snapshot. What cannot be read has none; the restore itself says why.
-fn name_in(reader: &SnapshotReader<'_>, session: SessionId) -> Option<String> {
-    let record = reader.session(session).ok()?;
+fn name_in(held: &dyn Held, session: SessionId) -> Option<String> {
+    let record = held.one(session).ok()?;
     let mut name = None;
-    let read = reader.entries(&record, Seq(0), |entry| {
+    let read = held.entries(&record, Seq(0), &mut |entry| {
         if entry.header.kind == Kind::NAMED {
             let body = entry.body.as_ref().and_then(|body| Body::parse(&body.bytes).ok());
             let data = body.and_then(|body| body.data_as::<serde_json::Value>());
@@ -302,7 +302,7 @@ fn name_in(reader: &SnapshotReader<'_>, session: SessionId) -> Option<String> {
     read.ok().and(name)
 }
 
-fn preview(plan: &Plan, reader: &SnapshotReader<'_>) -> dto::RestoreReport {
+pub(super) fn preview(plan: &Plan, held: &dyn Held) -> dto::RestoreReport {
     let counts = plan.counts();
     let mut left = NAMED_STEPS;
     let steps = plan.steps.iter().filter_map(|step| {
@@ -315,7 +315,7 @@ fn preview(plan: &Plan, reader: &SnapshotReader<'_>) -> dto::RestoreReport {
         left = left.saturating_sub(1);
         Some(dto::RestoreStep {
             session_id: step.session.to_string(),
-            name: if left > 0 { name_in(reader, step.session) } else { None },
+            name: if left > 0 { name_in(held, step.session) } else { None },
             action: action.to_owned(),
         })
     });

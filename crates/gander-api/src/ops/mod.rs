@@ -3,6 +3,7 @@
 mod agents;
 mod backups;
 mod blobs;
+mod exports;
 mod queue;
 mod sessions;
 mod store;
@@ -10,6 +11,7 @@ mod turns;
 mod windows;
 
 pub use blobs::{BLOB_MAX_BYTES, Upload};
+pub use exports::{Exported, IMPORT_MAX_BYTES};
 pub use store::StoredGrant;
 
 use gander_journal::WriteError;

@@ -67,3 +67,24 @@ fn what_makes_no_sense_is_refused_with_what_to_do() {
     done(&gander, &["backup", "prune", "--last", "1", "--yes"]);
     assert_eq!(json(&gander, &["backup", "list"])["backups"].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn an_exported_session_is_read_and_imported_in_another_home() {
+    let (home, other) = (TempHome::new().unwrap(), TempHome::new().unwrap());
+    let (here, there) = (gander(&home), gander(&other));
+    let session = new_session(&here, "/echo what was said");
+    let markdown = done(&here, &["sessions", "export", &session]);
+    assert!(markdown.starts_with("# ") && markdown.contains("what was said"), "{markdown}");
+    let file = home.path().join("session.jsonl");
+    let name = file.to_str().unwrap();
+    done(&here, &["sessions", "export", &session, "--format", "jsonl", "--out", name]);
+    assert!(refused(&here, &["sessions", "export", &session, "--out", name]).contains("--out"));
+    let report = json(&there, &["sessions", "import", name]);
+    assert_eq!(report["added"], 1, "{report}");
+    assert_eq!(done(&there, &["sessions", "show", &session]), done(&here, &["sessions", "show", &session]));
+    assert_eq!(json(&there, &["sessions", "import", name])["unchanged"], 1);
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("what was said", "what was sung")).unwrap();
+    assert!(refused(&there, &["sessions", "import", name]).contains("altered"));
+    assert_eq!(json(&there, &["verify"])["ok"], true);
+}

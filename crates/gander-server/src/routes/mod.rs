@@ -4,6 +4,7 @@ mod agents;
 mod auth;
 mod backups;
 mod blobs;
+mod exports;
 mod sessions;
 mod store;
 mod turns;
@@ -102,8 +103,12 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(backups::verify))
         .routes(routes!(backups::prune))
         .routes(routes!(backups::restore))
+        .routes(routes!(exports::export))
         .layer(DefaultBodyLimit::max(JSON_MAX_BYTES));
-    OpenApiRouter::with_openapi(document).nest("/api/v1", bounded.merge(open_ended).merge(long))
+    let files = OpenApiRouter::new()
+        .routes(routes!(exports::import))
+        .layer(DefaultBodyLimit::max(gander_api::IMPORT_MAX_BYTES));
+    OpenApiRouter::with_openapi(document).nest("/api/v1", bounded.merge(open_ended).merge(long).merge(files))
 }
 
 /// The OpenAPI document of this version.

@@ -224,3 +224,48 @@ async fn requests_that_make_no_sense_are_refused() {
     assert_eq!(pruned["forgotten"].as_array().unwrap().len(), 1, "{pruned}");
     assert_eq!(world.get("backups").await.ok()["backups"].as_array().unwrap().len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g11_an_exported_session_is_imported_elsewhere_with_its_chain() {
+    let world = World::start().await;
+    let (_, session) = world.window().await;
+    world.turn(&session, "/echo one").await;
+    let seq = world.session(&session).await["head"]["seq"].clone();
+    let fork = world.post(&format!("sessions/{session}/fork"), json!({"at_seq": seq})).await.ok();
+    let fork = text(&fork["session"]["id"]);
+    world.turn(&fork, "/echo two").await;
+    for (format, mime) in [
+        ("json", "application/json"),
+        ("markdown", "text/markdown"),
+        ("html", "text/html"),
+        ("jsonl", "application/x-ndjson"),
+    ] {
+        let file = world.get(&format!("sessions/{fork}/export?format={format}")).await;
+        assert_eq!(file.status, 200);
+        assert!(file.header("content-type").unwrap().starts_with(mime));
+        assert!(file.header("content-disposition").unwrap().starts_with("attachment; filename=\""));
+        assert!(file.header("content-security-policy").unwrap().contains("sandbox"));
+        assert!(file.text().contains("one") && file.text().contains("two"), "{format}: the inherited part too");
+    }
+    world.get(&format!("sessions/{fork}/export?format=docx")).await.refused(400, "bad_request");
+    let lines = world.get(&format!("sessions/{fork}/export?format=jsonl")).await.body;
+
+    let elsewhere = World::start().await;
+    let import = async |bytes: &[u8]| {
+        let token = format!("Bearer {}", elsewhere.running().token());
+        let address = elsewhere.address().to_owned();
+        let headers = [("Host", address.as_str()), ("Authorization", token.as_str())];
+        elsewhere.raw("POST", "/api/v1/import", &headers, bytes).await
+    };
+    let half = &lines[..lines.len() / 2];
+    import(half).await.refused(400, "bad_request");
+    elsewhere.get(&format!("sessions/{fork}")).await.refused(404, "not_found");
+    assert_eq!(counts(&import(&lines).await.ok()), [2, 0, 0, 0]);
+    assert_eq!(elsewhere.entries(&fork).await, world.entries(&fork).await);
+    assert_eq!(counts(&import(&lines).await.ok()), [0, 0, 0, 2]);
+    // The parent came as far as the fork needs it; its own export brings the rest.
+    world.turn(&session, "/echo three").await;
+    let parent = world.get(&format!("sessions/{session}/export?format=jsonl")).await.body;
+    assert_eq!(counts(&import(&parent).await.ok()), [0, 1, 0, 0]);
+    assert_eq!(elsewhere.entries(&session).await, world.entries(&session).await);
+}

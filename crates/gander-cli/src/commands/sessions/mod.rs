@@ -1,7 +1,9 @@
 //! `gander sessions`: one file per thing that can be done with them.
 
 mod change;
+mod export;
 mod fork;
+mod import;
 mod list;
 mod purge;
 mod search;
@@ -46,6 +48,8 @@ pub enum Sessions {
     Untrash(change::Named),
     Purge(purge::Purge),
     Fork(fork::Fork),
+    Export(export::Export),
+    Import(import::Import),
 }
 
 impl Sessions {
@@ -61,6 +65,8 @@ impl Sessions {
             Self::Untrash(named) => named.set_status(context, "active", "Out of the trash:").await,
             Self::Purge(command) => command.run(context).await,
             Self::Fork(command) => command.run(context).await,
+            Self::Export(command) => command.run(context).await,
+            Self::Import(command) => command.run(context).await,
         }
     }
 }

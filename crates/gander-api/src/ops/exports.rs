@@ -1,0 +1,124 @@
+//! Sessions out as files that can be read without Gander, and back in.
+
+use std::collections::BTreeMap;
+
+use gander_journal::{ReadError, Reader};
+use gander_model::{Hash, Seq, SessionId};
+use gander_vault::export::{self, Export, ExportedSession, Heading};
+use gander_vault::{Origin, Wanted, large_refs};
+
+use super::backups::preview;
+use crate::backups::JournalTarget;
+use crate::dto::{self, ExportFormat};
+use crate::error::{ApiError, Code};
+use crate::feed::with_sources;
+use crate::gander::{Gander, blocking};
+
+/// An import, at most.
+pub const IMPORT_MAX_BYTES: usize = 512 * 1024 * 1024;
+/// Forks of forks, at most.
+const ANCESTORS_MAX: usize = 1_000;
+
+/// An export as a file.
+#[derive(Debug)]
+pub struct Exported {
+    /// Its media type.
+    pub mime: &'static str,
+    /// A name for it: letters, digits and dashes only.
+    pub file_name: String,
+    /// The file.
+    pub bytes: Vec<u8>,
+}
+
+impl Gander {
+    /// Writes a session, and what it is forked from, as a file.
+    pub async fn export_session(&self, session: SessionId, format: ExportFormat) -> Result<Exported, ApiError> {
+        let view = self.session(session).await?.session;
+        let name = if view.name.is_empty() { "New chat".to_owned() } else { view.name };
+        let heading = Heading { name, agent: Some(view.agent), cwd: Some(view.cwd) };
+        let export = self.ctx.read(move |reader| collect(reader, session, heading)).await?;
+        let file_name = format!("{}.{}", slug(&export.heading.name, session), format.extension());
+        let written = blocking(move || match format {
+            ExportFormat::Json => export::json(&export).into_bytes(),
+            ExportFormat::Jsonl => export::lines(&export),
+            ExportFormat::Markdown => export::markdown(&export).into_bytes(),
+            ExportFormat::Html => export::html(&export).into_bytes(),
+        });
+        Ok(Exported { mime: format.mime(), file_name, bytes: written.await })
+    }
+
+    /// Takes an export in JSON Lines in, verified whole first; only ever adds.
+    pub async fn import_sessions(&self, text: Vec<u8>) -> Result<dto::RestoreReport, ApiError> {
+        self.check_serving()?;
+        let _turn = self.ctx.backups.turn().await;
+        let journal = self.ctx.journal.clone();
+        blocking(move || {
+            let export = export::import(&text).map_err(|error| {
+                ApiError::bad(format!("{}.", with_sources(&error)))
+                    .safe("Nothing was imported; every session is as it was.")
+                    .todo("Export the session again as JSON Lines, and import the whole file.")
+            })?;
+            let mut target = JournalTarget(journal);
+            let plan = gander_vault::plan(&export, &target, &Wanted::All)?;
+            let mut report = preview(&plan, &export);
+            let done = plan.carry_out(&export, &mut target, |_, _| {})?;
+            if let Some((session, error)) = done.failed.first() {
+                let detail = format!("Session {session} could not be imported: {}.", with_sources(error));
+                return Err(ApiError::new(Code::WrongState, detail).safe("Nothing that was here is changed."));
+            }
+            (report.added, report.forwarded) = (done.counts.added, done.counts.forwarded);
+            (report.copied, report.unchanged) = (done.counts.copied, done.counts.unchanged);
+            Ok(report)
+        })
+        .await
+    }
+}
+
+fn collect(reader: &Reader<'_>, session: SessionId, heading: Heading) -> Result<Export, ReadError> {
+    let mut export = Export { heading, sessions: Vec::new(), large: BTreeMap::new() };
+    let head = reader.head(session)?.ok_or_else(|| ReadError::NotFound { what: "session", id: session.to_string() })?;
+    let mut next = Some((session, head.seq));
+    while let Some((id, through)) = next.filter(|_| export.sessions.len() < ANCESTORS_MAX) {
+        let pin = reader.forked_from(id)?;
+        let mut entries = Vec::new();
+        reader.own_entries(id, Seq(0), through, &mut |entry| {
+            entries.push(entry);
+            true
+        })?;
+        for entry in &entries {
+            let refs = entry.body.as_ref().map(|body| large_refs(&entry.header.kind, &body.bytes));
+            for large in refs.into_iter().flatten() {
+                add_large(reader, large.hash, &mut export.large)?;
+            }
+        }
+        let pinned = pin.map(|pin| Origin { session: pin.session_id, head: pin.head() });
+        export.sessions.push(ExportedSession { id, pin: pinned, entries });
+        next = pin.map(|pin| (pin.session_id, pin.seq));
+    }
+    export.sessions.reverse();
+    Ok(export)
+}
+
+fn add_large(reader: &Reader<'_>, hash: Hash, large: &mut BTreeMap<Hash, Vec<u8>>) -> Result<(), ReadError> {
+    if large.contains_key(&hash) {
+        return Ok(());
+    }
+    let mut bytes = Vec::new();
+    match reader.content(hash, &mut |part| bytes.extend_from_slice(part)) {
+        Ok(true) => drop(large.insert(hash, bytes)),
+        // What is not whole is left out; the entry that names it stays.
+        Ok(false) | Err(ReadError::ContentDamaged { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// A file name that every system takes.
+fn slug(name: &str, session: SessionId) -> String {
+    let kept: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let words: Vec<&str> = kept.split('-').filter(|word| !word.is_empty()).collect();
+    let words: String = words.join("-").chars().take(60).collect();
+    let id = session.to_string();
+    if words.is_empty() { id } else { format!("{}-{}", words.trim_end_matches('-'), &id[24..]) }
+}

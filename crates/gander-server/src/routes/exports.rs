@@ -1,0 +1,41 @@
+//! Sessions as files, out and in.
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use gander_api::ApiError;
+use gander_api::dto::{ExportQuery, Problem as ProblemBody, RestoreReport};
+
+use crate::headers::DATA_POLICY;
+use crate::problem::{Ask, Problem, Reply, id, reply};
+use crate::server::App;
+
+/// A session as a file: `format` is `json`, `jsonl`, `markdown` or `html`. Data, whatever it says: sandboxed, and as an attachment.
+#[utoipa::path(get, path = "/sessions/{id}/export", tag = "sessions", operation_id = "exportSession",
+    params(("id" = String, Path), ExportQuery),
+    responses((status = 200, content_type = "application/octet-stream", body = inline(Vec<u8>)),
+        (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+pub async fn export(
+    State(app): State<App>,
+    Path(session): Path<String>,
+    Ask(query): Ask<ExportQuery>,
+) -> Result<Response, Problem> {
+    let file = app.gander.export_session(id("session", &session)?, query.format).await?;
+    let disposition = format!("attachment; filename=\"{}\"", file.file_name);
+    let disposition = HeaderValue::from_str(&disposition).map_err(|error| Problem(ApiError::internal(error)))?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(file.mime)),
+        (header::CONTENT_DISPOSITION, disposition),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(DATA_POLICY)),
+    ];
+    Ok((headers, file.bytes).into_response())
+}
+
+/// Takes an export in JSON Lines in: the request's body as it is. Verified whole first; only ever adds.
+#[utoipa::path(post, path = "/import", tag = "sessions", operation_id = "importSessions",
+    request_body(content_type = "application/x-ndjson", content = inline(Vec<u8>)),
+    responses((status = 200, body = RestoreReport), (status = 400, body = ProblemBody), (status = 409, body = ProblemBody)))]
+pub async fn import(State(app): State<App>, body: Bytes) -> Reply<RestoreReport> {
+    reply(app.gander.import_sessions(body.to_vec()).await)
+}
