@@ -6,7 +6,6 @@ use rusqlite::{OptionalExtension, Row, params};
 use crate::connect::u64_at;
 use crate::error::ReadError;
 use crate::project::{self, COLUMN_COUNT, COLUMNS};
-use crate::queue;
 use crate::read::Reader;
 use crate::view::{Bucket, SessionView};
 
@@ -208,12 +207,10 @@ impl Reader<'_> {
         let at = COLUMN_COUNT;
         let bucket: Bucket = row.get_ref(at)?.as_str().unwrap_or_default().parse().unwrap_or(Bucket::Active);
         let seen = u64_at(row, at + 4)?;
-        let turn = self.turn(id)?;
-        let queue_count = queue::count(self.conn, id)?;
-        let has_draft = self
-            .conn
-            .prepare_cached("SELECT 1 FROM drafts WHERE session_id = ?1 AND full = 1")?
-            .exists([id.as_bytes()])?;
+        // Most sessions are quiet: the row says so, and only a busy one is asked about further.
+        let turn = if row.get(at + 6)? { self.turn(id)? } else { None };
+        let queue_count = u64_at(row, at + 7)?;
+        let has_draft = row.get(at + 8)?;
         let unseen = turn.is_none() && state.news_seq.0 > seen;
         let view = SessionView {
             bucket,
@@ -240,7 +237,10 @@ impl Reader<'_> {
     }
 }
 
-const LISTING: &str = "l.bucket, l.pinned, l.order_ms, l.owner_window, l.seen_seq, l.queue_held";
+const LISTING: &str = "l.bucket, l.pinned, l.order_ms, l.owner_window, l.seen_seq, l.queue_held,
+     EXISTS (SELECT 1 FROM turns t WHERE t.session_id = l.session_id AND t.phase IN ('starting', 'running', 'cancelling')),
+     (SELECT count(*) FROM queue q WHERE q.session_id = l.session_id),
+     EXISTS (SELECT 1 FROM drafts d WHERE d.session_id = l.session_id AND d.full = 1)";
 
 fn like(text: &str) -> String {
     let mut pattern = String::from("%");

@@ -31,12 +31,59 @@ pub fn updates_text(updates: &RawValue) -> String {
     updates.into_iter().filter_map(updates::text_of).collect()
 }
 
-/// The last line that says something, cut to [`PREVIEW_MAX_CHARS`]. A line of marks only (the end of a code block, a rule) says
-/// nothing where another line does.
+/// The last line that says something, without its Markdown, cut to [`PREVIEW_MAX_CHARS`]. A line of marks only (the
+/// end of a code block, a rule) says nothing where another line does.
 pub fn preview(text: &str) -> Option<String> {
     let lines = || text.lines().rev().map(tidy).filter(|line| !line.is_empty());
-    let line = lines().find(|line| line.chars().any(char::is_alphanumeric)).or_else(|| lines().next())?;
+    let line = lines().map(|line| plain(&line)).find(|line| !line.is_empty()).or_else(|| lines().next())?;
     Some(cut(&line, PREVIEW_MAX_CHARS))
+}
+
+/// A line's words without the marks of Markdown; empty when it is nothing but marks (a fence, a rule, a table's bar).
+/// A reading aid, not a parser: what it does not know stays as it is.
+fn plain(line: &str) -> String {
+    if line.starts_with("```") || line.starts_with("~~~") || !line.chars().any(char::is_alphanumeric) {
+        return String::new();
+    }
+    let mut rest = line;
+    loop {
+        let before = rest;
+        for mark in ["> ", "- [ ] ", "- [x] ", "- ", "* ", "+ "] {
+            rest = rest.strip_prefix(mark).unwrap_or(rest);
+        }
+        let heading = rest.trim_start_matches('#');
+        if heading.len() < rest.len() && heading.starts_with(' ') {
+            rest = &heading[1..];
+        }
+        if rest == before {
+            break;
+        }
+    }
+    let cells = rest.strip_prefix('|').map(|row| row.strip_suffix('|').unwrap_or(row));
+    let joined = cells.map(|row| {
+        let cells: Vec<&str> = row.split('|').map(str::trim).filter(|cell| !cell.is_empty()).collect();
+        cells.join(" · ")
+    });
+    let unmarked = joined.as_deref().unwrap_or(rest).replace("**", "").replace("~~", "").replace('`', "");
+    tidy(&unlinked(&unmarked))
+}
+
+/// `[text](address)` becomes its text.
+fn unlinked(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(start) = rest.find('[') {
+        let link = rest[start..].find("](").and_then(|middle| {
+            let end = rest[start + middle..].find(')')?;
+            Some((start + middle, start + middle + end))
+        });
+        let Some((middle, end)) = link else { break };
+        out.push_str(rest[..start].trim_end_matches('!'));
+        out.push_str(&rest[start + 1..middle]);
+        rest = &rest[end + 1..];
+    }
+    out.push_str(rest);
+    out
 }
 
 /// A name from a first prompt: its first line that says something, cut at a word to [`NAME_MAX_CHARS`].

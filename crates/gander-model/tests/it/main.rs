@@ -5,4 +5,5 @@ mod bodies;
 mod chain;
 mod joining;
 mod projection;
+mod texts;
 mod vectors;
