@@ -41,9 +41,13 @@ impl Reader<'_> {
     /// Counts what is on the disk, and what the lists show of it.
     pub fn audit(&self) -> Result<Audit, ReadError> {
         let counts = self.counts()?;
+        // With entries, with a head, with both: counted without putting the ids in order once more.
         let on_disk = self
             .conn
-            .prepare_cached(&format!("SELECT count(*) FROM ({WITH_ENTRIES} UNION SELECT session_id FROM heads)"))?
+            .prepare_cached(&format!(
+                "SELECT count(*) + (SELECT count(*) FROM heads)
+                    - coalesce(sum(EXISTS (SELECT 1 FROM heads h WHERE h.session_id = s.id)), 0) FROM ({WITH_ENTRIES}) s"
+            ))?
             .query_row([], |row| u64_at(row, 0))?;
         Ok(Audit {
             on_disk,

@@ -109,6 +109,8 @@ pub fn check(
         rows(&tx, &mut write)?;
     }
     found(write.finish())?;
+    // A clean end left nothing in the log, and after any other what it held was looked at.
+    started.settled = started.heads.position();
     drop(write);
     tx.commit()?;
     Ok(started)

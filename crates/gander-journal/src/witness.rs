@@ -36,7 +36,8 @@ pub struct Witness {
     pub position: u64,
     /// The store root of the entries up to there.
     pub root: StoreRoot,
-    /// Entries up to here had left the log for the database file, synced.
+    /// Entries up to here need no look after a crash: they had left the log for the database file, synced, or a start
+    /// had looked at them.
     pub settled: u64,
 }
 
