@@ -88,3 +88,51 @@ fn an_exported_session_is_read_and_imported_in_another_home() {
     assert!(refused(&there, &["sessions", "import", name]).contains("altered"));
     assert_eq!(json(&there, &["verify"])["ok"], true);
 }
+
+fn objects(folder: &std::path::Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    entries.flatten().map(|entry| if entry.path().is_dir() { objects(&entry.path()) } else { 1 }).sum()
+}
+
+/// Starts a command, kills the server once `ready` says so (or the command has ended), and waits for both.
+fn killed_during(gander: &gander_testing::gander::Gander<'_>, arguments: &[&str], mut ready: impl FnMut() -> bool) {
+    let mut serving = gander.serve(&[]).unwrap();
+    let mut command = gander.command(arguments);
+    let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    while !ready() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    serving.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn g10_g11_a_kill_in_the_middle_of_a_snapshot_or_a_restore_leaves_what_was_there() {
+    let (home, other) = (TempHome::new().unwrap(), TempHome::new().unwrap());
+    let here = gander(&home);
+    let vault = home.gander_home().join("vault");
+    let mut last = String::new();
+    for round in 0..5 {
+        last = new_session(&here, &format!("/echo round {round}"));
+        let before = objects(&vault);
+        killed_during(&here, &["backup", "create"], || objects(&vault) > before + round);
+        assert_eq!(json(&here, &["backup", "verify"])["ok"], true, "round {round}");
+        assert_eq!(json(&here, &["verify"])["ok"], true, "round {round}");
+    }
+    let made = json(&here, &["backup", "create"]);
+    let snapshot = made["snapshot"].as_str().unwrap();
+    let there = gander(&other);
+    std::fs::create_dir_all(other.gander_home()).unwrap();
+    std::fs::write(other.gander_home().join("config.toml"), format!("[backup]\nfolder = {vault:?}\n")).unwrap();
+    let journal = other.gander_home().join("journal.db-wal");
+    for round in 1..=3 {
+        let written = || std::fs::metadata(&journal).map_or(0, |file| file.len());
+        let before = written();
+        killed_during(&there, &["backup", "restore", snapshot], || written() > before + round * 20_000);
+        assert_eq!(json(&there, &["verify"])["ok"], true, "round {round}");
+    }
+    let restored = json(&there, &["backup", "restore", snapshot]);
+    assert_eq!(restored["copied"], 0, "{restored}");
+    assert_eq!(json(&there, &["verify"])["root"], made["root"]);
+    assert_eq!(done(&there, &["sessions", "show", &last]), done(&here, &["sessions", "show", &last]));
+}
