@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use gander_journal::{Bounds, Draft, ItemPart, Journal, Options, Random, TurnPhase, WhenBusy};
+use gander_journal::{Bounds, Draft, ItemPart, Journal, OpenError, Options, Random, TurnPhase, WhenBusy};
 use gander_model::{Body, Kind, Seq, SessionId, WindowId, chain::Walk};
 use serde::{Deserialize, Serialize};
 
@@ -160,6 +160,13 @@ fn run_and_kill(dir: &Path, seed: u64, round: u64, lines: u64, told: &mut Told) 
         };
         seen += 1;
         if seen == lines {
+            // G8, between two real processes: refused, and told by whom.
+            let refused = Journal::open(dir, Options::default()).err();
+            let held_by = format!("process {}, gander", child.id());
+            assert!(
+                matches!(&refused, Some(OpenError::Held { holder, .. }) if holder.starts_with(&held_by)),
+                "{refused:?}"
+            );
             child.kill().unwrap();
         }
     }
@@ -277,6 +284,9 @@ fn g01_what_was_acknowledged_survives_sigkill() {
         // Before and after what the crash left is settled, and settled twice.
         let journal = open(dir.path());
         assert!(journal.was_unclean());
+        // The witness is never ahead of what a crash leaves, and nothing that a crash leaves is taken for damage.
+        let findings = journal.read(|r| r.findings(9)).unwrap();
+        assert!(findings.is_empty(), "{findings:?}");
         check(&journal, &told);
         if pick(&random, 2) == 0 {
             journal.recover().unwrap();
@@ -287,4 +297,6 @@ fn g01_what_was_acknowledged_survives_sigkill() {
         }
     }
     assert!(told.acknowledged.len() > 50);
+    let report = open(dir.path()).verify(|_, _| {}, || false).unwrap();
+    assert!(report.ok && report.audit.balances(), "{report:?}");
 }
