@@ -16,7 +16,7 @@ const paths = openapi.paths as unknown as Record<string, Record<string, Operatio
 const schemas = openapi.components.schemas as unknown as Record<string, Schema>;
 const head = { seq: 1, hash: 'h' };
 
-/** Each request that the UI makes. What another part brings later is named, so that it is looked at when it comes. */
+/** Each request that the UI makes. */
 const calls: Record<string, (b: Backend) => Promise<unknown>> = {
   health: (b) => b.health(),
   config: (b) => b.config(),
@@ -55,7 +55,9 @@ const calls: Record<string, (b: Backend) => Promise<unknown>> = {
   deleteQueue: (b) => b.deleteQueue('s', 't'),
   resumeQueue: (b) => b.resumeQueue('s'),
   findings: (b) => b.findings(),
+  startVerify: (b) => b.startVerify(),
   job: (b) => b.job('j'),
+  search: (b) => b.search('words', 'c'),
 };
 
 afterEach(() => void vi.unstubAllGlobals());

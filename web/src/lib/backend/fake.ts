@@ -409,7 +409,7 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
     async search(q) {
       await wait(30);
       const results = [...held.values()].slice(0, 60).flatMap((h) => h.entries.filter((e) => e.kind === 'message' && e.body?.toLowerCase().includes(q.toLowerCase())).slice(0, 1).map((e) => ({ session: h.session, session_id: h.session.id, seq: e.seq, kind: e.kind, snippet: `… matches \u0002${q}\u0003 in this answer`, at: e.at })));
-      return { results: results.slice(0, 20), next: null, indexed_through: revision, complete: true };
+      return { results: results.slice(0, 20), next: null, indexed_through: new Date(now).toISOString(), complete: true };
     },
     async session(id) { return { ...need(id).session }; },
     async patchSession(id, patch) {

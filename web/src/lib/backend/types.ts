@@ -100,21 +100,8 @@ export type EntryPage = Closer<
   { session: Session; entries: Entry[]; open_items: OpenItem[]; next: string | null; damage?: Finding | null }
 >;
 
-export interface SearchResult {
-  session: Session;
-  session_id: string;
-  seq: number;
-  kind: string;
-  snippet: string;
-  at: string;
-}
-
-export interface SearchPage {
-  results: SearchResult[];
-  next: string | null;
-  indexed_through: number;
-  complete: boolean;
-}
+export type SearchResult = Closer<Wire['SearchResult'], { session: Session }>;
+export type SearchPage = Closer<Wire['SearchPage'], { results: SearchResult[]; next: string | null }>;
 
 export type Health = Closer<Wire['Health'], { verified_at: string | null; backed_up_at: string | null }>;
 export type Agent = Closer<Wire['Agent'], { version: string | null }>;
