@@ -26,6 +26,9 @@ pub fn until_saving(writer: &mut Writer, mut text: String) -> Option<Option<ones
     let mut pause = FIRST_PAUSE;
     tracing::error!(reason = text, "the journal is not saving");
     loop {
+        if let Some(done) = writer.closing.take() {
+            return Some(Some(done));
+        }
         writer.saving.send_replace(Saving::No { since_ms, reason: text.clone() });
         if let Some(closed) = writer.refuse_for(pause, &Unsaved::Fault(text.clone())) {
             return Some(closed);

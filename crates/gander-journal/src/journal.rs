@@ -170,6 +170,7 @@ impl Journal {
             lock,
             beside: Some(beside),
             closing: None,
+            cut_owed: false,
         };
         let threads = vec![
             spawn.thread("journal-writer", move || writer.run())?,

@@ -38,6 +38,9 @@ const WAL_MAX_PAGES: u32 = 16_384;
 /// A pause in which the log is brought into the database without anybody waiting for it.
 const IDLE: Duration = Duration::from_millis(15);
 
+/// How long an erasing write waits for readers before the log is cut.
+const CUT_TIME: Duration = Duration::from_secs(3);
+
 /// Whether the journal saves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Saving {
@@ -157,6 +160,8 @@ pub struct Writer {
     pub beside: Option<Beside>,
     /// A close that came while a group was gathering: it waits for that group.
     pub closing: Option<oneshot::Sender<()>>,
+    /// The log still holds what was erased.
+    pub cut_owed: bool,
 }
 
 /// How a group ended when it was not acknowledged.
@@ -223,11 +228,20 @@ impl Writer {
 
     /// The next message; `None` when nobody is left to send one. A pause is used to keep the log short.
     fn next(&mut self) -> Option<Message> {
-        if self.wal_pages.load(Ordering::Relaxed) > CHECKPOINT_PAGES {
+        while self.cut_owed || self.wal_pages.load(Ordering::Relaxed) > CHECKPOINT_PAGES {
             match self.queue.recv_timeout(IDLE) {
                 Ok(message) => return Some(message),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => self.move_log(),
+                Err(RecvTimeoutError::Timeout) if self.cut_owed => {
+                    if let Err(error) = self.truncate_wal() {
+                        tracing::warn!(%error, "the write-ahead log could not be cut");
+                        break;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.move_log();
+                    break;
+                }
             }
         }
         self.queue.recv().ok()
@@ -351,10 +365,20 @@ impl Writer {
         Ok(())
     }
 
-    pub fn truncate_wal(&self) -> rusqlite::Result<()> {
-        let blocked: i64 = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        if blocked != 0 {
-            tracing::warn!("a reader kept the write-ahead log from being cut; it is cut with the next checkpoint");
+    /// Empties the write-ahead log and its file. A checkpoint that runs beside is waited for, and so are readers, but
+    /// not for ever: then it is owed, and tried again in the next pause.
+    pub fn truncate_wal(&mut self) -> rusqlite::Result<()> {
+        let started = Instant::now();
+        self.cut_owed = true;
+        while self.cut_owed && started.elapsed() < CUT_TIME {
+            let blocked: i64 = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            self.cut_owed = blocked != 0;
+            if self.cut_owed {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+        if self.cut_owed {
+            tracing::warn!("a reader kept the write-ahead log from being cut; it is cut in the next pause");
         }
         Ok(())
     }

@@ -151,3 +151,38 @@ fn purging_a_parent_keeps_what_a_fork_still_shows_and_goes_with_the_last() {
     assert!(!shown.contains("Shared"), "{shown}");
     bench.transcript(parent);
 }
+
+/// A window that reads at that moment delays the erasing of the log, and does not prevent it.
+#[test]
+fn what_was_erased_leaves_the_log_although_somebody_reads() {
+    let bench = bench();
+    let session = bench.session();
+    bench.turn(session, 1, SECRET, "Fine");
+    let (reading, read_on) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let read = bench.journal.read(|r| {
+                r.session(session)?;
+                reading.wait();
+                read_on.wait();
+                Ok(())
+            });
+            read.unwrap();
+        });
+        reading.wait();
+        let journal = bench.journal.clone();
+        let writer = scope.spawn(move || {
+            journal.write_blocking(move |tx| {
+                tx.redact(session, Seq(3))?;
+                tx.redact(session, Seq(4))
+            })
+        });
+        // The write is under way, or done but for the log, when the reader lets go.
+        while bench.journal.read(|r| r.entry(session, Seq(3))).unwrap().unwrap().entry.body.is_some() {
+            std::thread::yield_now();
+        }
+        read_on.wait();
+        writer.join().unwrap().unwrap();
+    });
+    assert_eq!(on_disk(&bench), Vec::<String>::new());
+}
