@@ -13,10 +13,11 @@ use super::{Result, floor, ms};
 
 const WINDOWS: usize = 32;
 const SEARCHES: usize = 300;
-/// An answer of 8 KB in 750 chunks over 30 s.
+/// An answer of 8 KB over 30 s: 750 chunks of 11 bytes.
 const ANSWER_CHUNKS: u64 = 750;
 const ANSWER_DELAY_MS: u64 = 40;
-const ANSWER_BYTES: u64 = 8 * 1024;
+/// Stamps are microseconds modulo this.
+const STAMP_MODULO: u64 = 1_000_000_000;
 
 pub fn measure(binary: &Path, home: &Path, figures: &mut Vec<Figure>) -> Result<()> {
     prepare(binary, home)?;
@@ -156,9 +157,8 @@ fn stream(serve: &Serve, home: &Path, figures: &mut Vec<Figure>) -> Result<()> {
     // The agent's process is started by the first prompt and is not what is measured.
     prompt(&mut client, &session, &window, "/echo ready", 1)?;
     let mut changes = serve.client()?.changes()?;
-    let each = ANSWER_BYTES / ANSWER_CHUNKS;
     let before = serve.written()?;
-    prompt(&mut client, &session, &window, &format!("/clock {ANSWER_CHUNKS} {ANSWER_DELAY_MS} {each}"), 2)?;
+    prompt(&mut client, &session, &window, &format!("/clock {ANSWER_CHUNKS} chunks {ANSWER_DELAY_MS} ms"), 2)?;
     let mut latency = Samples::default();
     loop {
         let change = changes.next()?;
@@ -173,7 +173,8 @@ fn stream(serve: &Serve, home: &Path, figures: &mut Vec<Figure>) -> Result<()> {
                 // The oldest stamp of a change is the longest wait in it.
                 let stamp = text.split_whitespace().find_map(|word| word.strip_prefix('t')?.parse::<u64>().ok());
                 if let Some(stamp) = stamp {
-                    latency.push(now.saturating_sub(Duration::from_micros(stamp)));
+                    let now = u64::try_from(now.as_micros())? % STAMP_MODULO;
+                    latency.push(Duration::from_micros((now + STAMP_MODULO - stamp) % STAMP_MODULO));
                 }
             }
             if change["type"] == "session" && change["data"]["running"] == json!(false) && latency.len() > 10 {

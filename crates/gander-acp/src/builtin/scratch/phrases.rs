@@ -27,6 +27,7 @@ pub(super) const COMMANDS: &[Command] = &[
     command("permission", "TITLE", "Ask for leave and say what came of it"),
     command("title", "TEXT", "Propose a title for the session"),
     command("stream", "N chunks D ms", "Stream N chunks with D milliseconds between them"),
+    command("clock", "N chunks D ms", "Stream N chunks that say when they were sent, in microseconds modulo 1,000 s"),
     command("delay", "MS", "Wait before going on"),
     command("big", "BYTES [message]", "A tool call (or a message) with that much output"),
     command("unknown", "", "Send an update of an unknown kind with unknown fields"),

@@ -35,6 +35,7 @@ impl Turn {
                 self.say(&format!("I proposed the title “{argument}”.\n")).await
             }
             "stream" => self.stream(argument).await,
+            "clock" => self.clock(argument).await,
             "delay" => self.pause(Duration::from_millis(number.unwrap_or(1000))).await,
             "big" => self.big(argument).await,
             "unknown" => {
@@ -93,6 +94,18 @@ impl Turn {
         let pause = Duration::from_millis(numbers.get(1).copied().unwrap_or(0));
         for chunk in 1..=chunks {
             self.say_chunk(&format!("chunk {chunk} of {chunks}\n")).await?;
+            self.pause(pause).await?;
+        }
+        Ok(())
+    }
+
+    /// Chunks that say when they were sent, so that a reader can tell how long each was under way.
+    async fn clock(&mut self, argument: &str) -> Done {
+        let numbers = numbers(argument);
+        let pause = Duration::from_millis(numbers.get(1).copied().unwrap_or(40));
+        for _ in 0..numbers.first().copied().unwrap_or(10) {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            self.say_chunk(&format!("t{:09} ", since.as_micros() % 1_000_000_000)).await?;
             self.pause(pause).await?;
         }
         Ok(())
