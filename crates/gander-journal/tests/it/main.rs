@@ -11,6 +11,7 @@ mod forks;
 mod lists;
 mod names_links;
 mod power;
+mod random;
 mod saving;
 mod search;
 mod sending;

@@ -43,6 +43,10 @@ impl Seeded {
         z ^ (z >> 31)
     }
 
+    pub fn below(&self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
     pub fn coin(&self) -> bool {
         self.next().is_multiple_of(2)
     }
