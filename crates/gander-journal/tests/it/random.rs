@@ -6,6 +6,8 @@ use gander_model::{ItemId, Kind, NamedBy, Seq, SessionId, Status, WindowId};
 
 use crate::support::{Bench, Seeded, bench, chunk, ended, json, send, turn_id};
 
+type Write = Box<dyn FnOnce(&mut Tx<'_>) -> Result<(), WriteError> + std::marker::Send>;
+
 struct World {
     windows: Vec<WindowId>,
     sessions: Vec<SessionId>,
@@ -38,7 +40,7 @@ fn step(bench: &Bench, random: &Seeded, world: &mut World) {
     let turn = turn_id(world.turns);
     let seq = Seq(1 + n(30));
     let text = format!("text {} {}", world.turns, "long ".repeat(if n(6) == 0 { 20_000 } else { 3 }));
-    let run = |closure: Box<dyn FnOnce(&mut Tx<'_>) -> Result<(), WriteError> + std::marker::Send>| {
+    let run = |closure: Write| {
         fine(bench.journal.write_blocking(closure));
     };
     let active = bench.journal.read(|r| r.turn(session)).unwrap();
@@ -96,7 +98,7 @@ fn step(bench: &Bench, random: &Seeded, world: &mut World) {
             Some(active) => run(Box::new(move |tx| {
                 let options = json(r#"[{"optionId":"yes"}]"#);
                 let (id, _) = tx.permission_asked(session, active.id, &json("{}"), &options)?;
-                if seq.0 % 2 == 0 { tx.permission_answered(session, id, "yes").map(drop) } else { Ok(()) }
+                if seq.0.is_multiple_of(2) { tx.permission_answered(session, id, "yes").map(drop) } else { Ok(()) }
             })),
             None => {
                 let link = NewLink {
