@@ -2,13 +2,13 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// For pages and what they load. Scripts and styles are files of ours; only style attributes may be inline, because
-/// lists and highlighters position and colour with them. Images come from this server or from the page itself.
+/// For pages and what they load. Scripts and styles are files of ours and nothing is inline: what the page positions, it
+/// positions through the CSSOM. Images come from this server or from the page itself.
 pub fn page_policy(address: &str, remote_images: bool) -> String {
     // Only where the user asked for it: an image from the web tells its server that it was looked at.
     let web = if remote_images { " https:" } else { "" };
     format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; \
+        "default-src 'none'; script-src 'self'; style-src 'self'; \
          img-src 'self' data: blob:{web}; font-src 'self'; connect-src 'self' ws://{address}; worker-src 'self'; \
          manifest-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
