@@ -2,7 +2,8 @@
 //! a turn id that is a prompt once.
 
 use gander_model::{
-    Body, By, Data, Hash, Head, Kind, NamedBy, Seq, SessionId, Status, TurnId, WindowId, content_hash, text,
+    Body, By, Data, Hash, Head, Kind, NamedBy, Seq, SessionId, SessionState, Status, TurnId, WindowId, content_hash,
+    text,
 };
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
@@ -102,7 +103,7 @@ impl Tx<'_> {
             return Err(WriteError::Invalid("the session is in the trash; restore it first".to_owned()));
         }
         if let Some(head) = send.expected_head {
-            self.check_head(send, head, state.head, state.barrier_seq)?;
+            self.check_head(send, head, &state)?;
         }
         if let Some(continues) = &send.continues {
             self.check_continues(send.session, continues.turn)?;
@@ -132,19 +133,26 @@ impl Tx<'_> {
 
     /// The conversation must still be the one that the prompt was composed against: only names, late statuses and
     /// the sender's own prompts may have come since.
-    fn check_head(&self, send: &Send, expected: Head, head: Head, barrier: Seq) -> Result<()> {
-        let moved = Err(WriteError::HeadMoved { head });
-        if !self.in_chain(send.session, expected)? || barrier > expected.seq {
+    fn check_head(&self, send: &Send, expected: Head, state: &SessionState) -> Result<()> {
+        let moved = Err(WriteError::HeadMoved { head: state.head });
+        if !self.in_chain(send.session, expected)? || state.barrier_seq > expected.seq {
             return moved;
         }
+        // A prompt that no turn here remembers came with a restore or an import.
         let foreign: bool = self
             .conn
             .prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM turns WHERE session_id = ?1 AND prompt_seq > ?2
-                                AND (window_id IS NULL OR window_id IS NOT ?3))",
+                                AND (window_id IS NULL OR window_id IS NOT ?3))
+                     OR (?4 > ?2 AND NOT EXISTS (SELECT 1 FROM turns WHERE session_id = ?1 AND prompt_seq = ?4))",
             )?
             .query_row(
-                params![send.session.as_bytes(), int(expected.seq.0), send.window.as_ref().map(|w| w.as_bytes())],
+                params![
+                    send.session.as_bytes(),
+                    int(expected.seq.0),
+                    send.window.as_ref().map(|w| w.as_bytes()),
+                    int(state.last_prompt_seq.0)
+                ],
                 |row| row.get(0),
             )?;
         if foreign { moved } else { Ok(()) }

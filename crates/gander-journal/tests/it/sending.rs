@@ -125,6 +125,19 @@ fn g08_a_send_composed_against_another_conversation_is_refused() {
 }
 
 #[test]
+fn g08_a_prompt_that_came_with_a_restore_moves_the_head() {
+    let bench = bench();
+    let (window, session) = bench.window();
+    let head = bench.head(session);
+    let data = serde_json::json!({ "content": [{ "type": "text", "text": "from another machine" }] });
+    let body = gander_model::Body::with(gander_model::By::Import, &data).unwrap();
+    bench.write(move |tx| tx.append(session, gander_model::Kind::PROMPT, body));
+    assert!(matches!(from_window(&bench, window, session, 1, head), Err(WriteError::HeadMoved { .. })));
+    let head = bench.head(session);
+    from_window(&bench, window, session, 1, head).unwrap();
+}
+
+#[test]
 fn g08_compaction_and_rewind_move_the_head() {
     for kind in [gander_model::Kind::COMPACTED, gander_model::Kind::REWOUND] {
         let bench = bench();
