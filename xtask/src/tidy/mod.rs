@@ -4,6 +4,7 @@ mod edges;
 mod files;
 mod licences;
 mod metadata;
+mod promises;
 mod unused;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ pub fn run(thorough: bool) -> ExitCode {
     };
     let mut checks: Vec<Check<'_>> = vec![
         ("files", Box::new(|| files::check(&root))),
+        ("promises", Box::new(|| promises::check(&root))),
         ("edges", Box::new(|| edges::check(&root, &metadata))),
         ("licences", Box::new(|| licences::check(&root, &metadata))),
         ("unused dependencies", Box::new(|| unused::check(&metadata))),
