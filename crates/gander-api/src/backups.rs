@@ -18,6 +18,10 @@ use crate::gander::{Ctx, Gander, blocking, lock};
 
 /// How often, when nothing else is configured.
 const EVERY_MINUTES: u64 = 15;
+/// How often a whole snapshot is restored into a scratch store and the store roots are compared.
+const DRILL_EVERY_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+/// The setting that says when that was last done.
+const DRILLED: &str = "drilled_at_ms";
 /// The setting that says what was last saved: revision and time.
 const BACKED_UP: &str = "backed_up";
 /// How long quitting waits for its snapshot. What was cut off then is made by the next run.
@@ -68,7 +72,7 @@ impl Backups {
             kind: "backup_failed".into(),
             severity: "warning".into(),
             subject: serde_json::json!({}),
-            detail: format!("The last automatic snapshot was not made: {detail}"),
+            detail: format!("{detail}."),
             remedy: "See to the cause, then run `gander backup create`. The sessions themselves are not affected."
                 .into(),
             at: None,
@@ -267,10 +271,34 @@ impl Ctx {
                 Ok(created)
             }
             Err(error) => {
-                lock(&self.backups.state).failed = Some(with_sources(&error));
+                let failed = format!("The last snapshot was not made: {}", with_sources(&error));
+                lock(&self.backups.state).failed = Some(failed);
                 Err(error)
             }
         }
+    }
+
+    /// Once a week: everything in a snapshot is restored into a scratch store, which must have the same store root.
+    async fn drill_if_due(self: &Arc<Self>, snapshot: SnapshotId) {
+        let last = self.read(|reader| reader.setting(DRILLED)).await.ok().flatten();
+        let last_ms = last.and_then(|last| last.parse::<i64>().ok()).unwrap_or(0);
+        if self.now_ms().saturating_sub(last_ms) < DRILL_EVERY_MS {
+            return;
+        }
+        let (ctx, runtime) = (self.clone(), tokio::runtime::Handle::current());
+        let drilled = blocking(move || ctx.vault(runtime)?.snapshot(snapshot)?.drill()).await;
+        let failed = match drilled {
+            Ok(true) => {
+                let at_ms = self.now_ms().to_string();
+                // Without it the drill is done again sooner.
+                let _ = self.write(move |tx| tx.set(DRILLED, Some(&at_ms))).await;
+                return;
+            }
+            Ok(false) => "a drill restored it, and the store roots differ".to_owned(),
+            Err(error) => with_sources(&error),
+        };
+        tracing::warn!(failed, "the drill of a snapshot failed");
+        lock(&self.backups.state).failed = Some(format!("Snapshot {snapshot} cannot be relied on: {failed}"));
     }
 
     /// Whether anything changed since the last snapshot, of this run or an earlier one.
@@ -308,8 +336,11 @@ impl Gander {
                 };
                 if ctx.has_changed() && (asked || minutes > 0) {
                     let _turn = ctx.backups.turn().await;
-                    if let Err(error) = ctx.back_up(Reason::Timer).await {
-                        tracing::warn!(error = with_sources(&error), "no timed snapshot");
+                    match ctx.back_up(Reason::Timer).await {
+                        Ok(created) if created.damaged.is_empty() => ctx.drill_if_due(created.manifest.id).await,
+                        // It lacks what the journal itself lost, which is the journal's finding.
+                        Ok(_) => {}
+                        Err(error) => tracing::warn!(error = with_sources(&error), "no timed snapshot"),
                     }
                 }
             }

@@ -13,6 +13,10 @@ use crate::prune::SWEEP_GRACE_MS;
 use crate::source::{large_refs, redacted};
 use crate::{Document, Erasure, Source, SourceSession, Vault, VaultError};
 
+/// Manifests that are looked at for one to build on. With more machines than this on one vault, a snapshot may store
+/// again what is there.
+const BASE_CANDIDATES: usize = 64;
+
 /// How a snapshot is to be made.
 pub struct CreateRequest<'a> {
     /// Its id, which carries its time.
@@ -140,12 +144,22 @@ impl Vault {
         Ok(Created { manifest, damaged, erased })
     }
 
-    /// The newest readable snapshot of the same journal, else of any: sessions are matched by id and hash, so
-    /// another machine's snapshot serves as well.
+    /// The newest readable snapshot of the same journal, else the newest of any: sessions are matched by id and hash,
+    /// so another machine's snapshot serves as well. Ids carry their time, so few manifests are read.
     fn base_for(&self, sealed: &crate::Sealed) -> Result<Option<Manifest>, VaultError> {
-        let mut snapshots = self.list()?.snapshots;
-        let own = snapshots.iter().rposition(|manifest| manifest.journal == sealed.journal);
-        Ok(own.map(|at| snapshots.swap_remove(at)).or_else(|| snapshots.pop()))
+        let mut newest = None;
+        for id in self.ids(SNAPSHOTS)?.into_iter().rev().take(BASE_CANDIDATES) {
+            match manifest::load(&self.objects, SNAPSHOTS, id) {
+                Ok(manifest) if manifest.journal == sealed.journal => return Ok(Some(manifest)),
+                Ok(manifest) => {
+                    newest.get_or_insert(manifest);
+                }
+                // Torn, of a later version, or forgotten meanwhile: another one serves.
+                Err(error) if error.is_damage() || matches!(error, VaultError::Newer { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(newest)
     }
 
     fn store_page(

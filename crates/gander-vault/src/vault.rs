@@ -67,9 +67,7 @@ impl Vault {
 
     pub(crate) fn list_in(&self, folder: &str) -> Result<Listing, VaultError> {
         let mut listing = Listing::default();
-        for object in self.objects.list(folder)? {
-            let stem = object.name.rsplit('/').next().and_then(|file| file.strip_suffix(".json"));
-            let Some(id) = stem.and_then(|stem| stem.parse::<SnapshotId>().ok()) else { continue };
+        for id in self.ids(folder)? {
             match manifest::load(&self.objects, folder, id) {
                 Ok(manifest) => listing.snapshots.push(manifest),
                 // Forgotten or swept since it was listed.
@@ -79,6 +77,14 @@ impl Vault {
         }
         listing.snapshots.sort_by_key(|manifest| (manifest.at_ms, manifest.id));
         Ok(listing)
+    }
+
+    /// The ids of all manifests in a folder, oldest first.
+    pub(crate) fn ids(&self, folder: &str) -> Result<Vec<SnapshotId>, VaultError> {
+        let id = |name: &str| name.rsplit('/').next()?.strip_suffix(".json")?.parse::<SnapshotId>().ok();
+        let mut ids: Vec<_> = self.objects.list(folder)?.iter().filter_map(|object| id(&object.name)).collect();
+        ids.sort_unstable();
+        Ok(ids)
     }
 
     /// Opens one snapshot for reading; one that was forgotten lately can still be read.

@@ -15,9 +15,17 @@ use crate::error::{ApiError, Code};
 use crate::feed::with_sources;
 use crate::gander::{Gander, blocking};
 
+/// An error and its cause. The storage's own errors repeat what caused them.
+fn told(error: &VaultError) -> String {
+    match error {
+        VaultError::Full { source, .. } | VaultError::Storage { source, .. } => format!("{error}: {source}"),
+        other => with_sources(other),
+    }
+}
+
 impl From<VaultError> for ApiError {
     fn from(error: VaultError) -> Self {
-        let detail = format!("{}.", with_sources(&error));
+        let detail = format!("{}.", told(&error));
         match error {
             VaultError::NoSnapshot(id) => ApiError::not_found("snapshot", id),
             VaultError::NoSession(id) => ApiError::not_found("session in this snapshot", id),
