@@ -305,8 +305,7 @@ pub(crate) async fn late(ctx: &Arc<Ctx>, session: SessionId, turn: Option<TurnId
     let written = ctx
         .write_saved(move |tx| {
             for run in runs(&updates) {
-                let updates: Vec<&RawValue> = run.1.iter().map(|update| &***update).collect();
-                let part = ItemPart { session, turn, item: context.new_item_id(), kind: run.0, updates: &updates };
+                let part = ItemPart { session, turn, item: context.new_item_id(), kind: run.0, updates: &run.1 };
                 tx.record_item(&part, true, false)?;
             }
             Ok(())
@@ -318,13 +317,13 @@ pub(crate) async fn late(ctx: &Arc<Ctx>, session: SessionId, turn: Option<TurnId
 }
 
 /// Neighbours of one kind.
-fn runs(updates: &[Box<RawValue>]) -> Vec<(Kind, Vec<&Box<RawValue>>)> {
+fn runs(updates: &[Box<RawValue>]) -> Vec<(Kind, Vec<&RawValue>)> {
     #[derive(Deserialize)]
     struct Tag {
         #[serde(default, rename = "sessionUpdate")]
         tag: String,
     }
-    let mut runs: Vec<(Kind, Vec<&Box<RawValue>>)> = Vec::new();
+    let mut runs: Vec<(Kind, Vec<&RawValue>)> = Vec::new();
     for update in updates {
         let tag = serde_json::from_str::<Tag>(update.get()).map(|tag| tag.tag).unwrap_or_default();
         let kind = match tag.as_str() {

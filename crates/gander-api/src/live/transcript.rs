@@ -113,7 +113,7 @@ fn heard(kind: &Kind, data: Option<Vec<u8>>) -> Option<Heard> {
         let prompt: Prompt = serde_json::from_slice(&data?).ok()?;
         (Who::User, What::Prompt(prompt.content))
     } else if *kind == Kind::MESSAGE {
-        (Who::Agent, What::Message(text::updates_text(&*raw(data)?)))
+        (Who::Agent, What::Message(text::updates_text(&raw(data)?)))
     } else {
         return None;
     };

@@ -1,5 +1,7 @@
 //! Over HTTP against a server in this process, with the built-in agent as a real process of its own.
 
+#![allow(clippy::unwrap_used)]
+
 mod world;
 
 mod backups;
@@ -7,6 +9,7 @@ mod changes;
 mod gate;
 mod hostile;
 mod memory;
+mod odd_agents;
 mod openapi;
 mod slice;
 mod store;
