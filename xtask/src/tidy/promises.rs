@@ -29,7 +29,9 @@ fn files(root: &Path, place: &str) -> Vec<PathBuf> {
     let Some((part, file)) = place.split_once('/') else { return Vec::new() };
     match part {
         "e2e" => vec![root.join(format!("e2e/{file}.test.js"))],
-        "web" => [".test.ts", ".svelte.test.ts"].iter().map(|end| root.join(format!("web/tests/{file}{end}"))).collect(),
+        "web" => {
+            [".test.ts", ".svelte.test.ts"].iter().map(|end| root.join(format!("web/tests/{file}{end}"))).collect()
+        }
         _ => {
             let folder = root.join(format!("crates/gander-{part}/tests/it"));
             vec![folder.join(format!("{file}.rs")), folder.join(file).join("mod.rs")]
