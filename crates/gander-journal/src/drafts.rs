@@ -10,6 +10,9 @@ use crate::error::WriteError;
 use crate::tx::{Result, Tx};
 use crate::view::Draft;
 
+/// The highest revision. A floor only rises: one beyond what pages can count would close a window's draft for ever.
+pub const REV_MAX: u64 = (1 << 53) - 1;
+
 const COLUMNS: &str = "window_id, session_id, rev, text, attachments";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Draft> {
@@ -53,10 +56,18 @@ fn store(conn: &Connection, draft: &Draft) -> rusqlite::Result<()> {
     Ok(())
 }
 
+fn check_rev(rev: u64) -> Result<()> {
+    if rev > REV_MAX {
+        return Err(WriteError::Invalid(format!("a draft's revision may be {REV_MAX} at most")));
+    }
+    Ok(())
+}
+
 impl Tx<'_> {
     /// Saves a draft. The same revision with the same content again is fine; a lower one, or an equal one that
     /// differs, is refused with the draft that is kept.
     pub fn save_draft(&mut self, draft: Draft) -> Result<()> {
+        check_rev(draft.rev)?;
         self.window_exists(draft.window)?;
         self.state(draft.session)?;
         let current = load(self.conn, draft.window, draft.session)?;
@@ -86,6 +97,7 @@ impl Tx<'_> {
     /// What a send does to the draft it was made from: nothing of it is left but the floor. A draft that was saved
     /// later than the one that was sent stays.
     pub(crate) fn clear_draft(&mut self, window: WindowId, session: SessionId, sent_rev: u64) -> Result<()> {
+        check_rev(sent_rev)?;
         let current = load(self.conn, window, session)?;
         if current.is_some_and(|current| current.rev > sent_rev) {
             return Ok(());

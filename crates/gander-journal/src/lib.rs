@@ -58,6 +58,7 @@ pub use audit::Audit;
 pub use blobs::ContentInfo;
 pub use carry::{CarriedDocument, CarriedSession};
 pub use changes::{Change, Changes, Cursor, CursorError, Part, What};
+pub use drafts::REV_MAX;
 pub use entries::{Bounds, PAGE_MAX as ENTRY_PAGE_MAX};
 pub use erase::Erased;
 pub use error::{Fault, OpenError, ReadError, StoreError, WriteError};
@@ -81,5 +82,5 @@ pub use view::{
     AgentProcess, Bucket, Draft, EntryPage, EntryView, Finding, Grant, Link, OpenItem, PermissionView, Queue,
     QueueItem, SessionView, TurnPhase, TurnRecord, TurnView, WindowView,
 };
-pub use windows::WindowPatch;
+pub use windows::{ORDINAL_MAX, WindowPatch};
 pub use writer::Saving;

@@ -1,6 +1,6 @@
 //! The queue: prompts that wait for their turn, durable and editable (G9).
 
-use gander_model::{Hash, SessionId, TurnId, WindowId};
+use gander_model::{Hash, SessionId, Status, TurnId, WindowId};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::value::RawValue;
 
@@ -99,7 +99,7 @@ impl Tx<'_> {
     /// Starts the next queued prompt if nothing runs and the queue is not held: its entry is appended now. Gives the
     /// turn and its content for the agent.
     pub fn start_queued(&mut self, session: SessionId) -> Result<Option<(TurnId, Box<RawValue>)>> {
-        if self.active_turn(session)?.is_some() {
+        if self.active_turn(session)?.is_some() || self.state(session)?.status == Status::Trashed {
             return Ok(None);
         }
         let Some(turn) = self.next_queued(session)? else { return Ok(None) };
@@ -170,7 +170,9 @@ impl Tx<'_> {
 
     /// The user lets a held queue go on. The caller then calls [`Tx::start_queued`].
     pub fn queue_resume(&mut self, session: SessionId) -> Result<()> {
-        self.state(session)?;
+        if self.state(session)?.status == Status::Trashed {
+            return Err(WriteError::Invalid("the session is in the trash; restore it first".to_owned()));
+        }
         self.set_held(session, false)
     }
 }

@@ -9,6 +9,9 @@ use crate::error::WriteError;
 use crate::sessions::NewSession;
 use crate::tx::{Result, Tx};
 
+/// The last place that a window can be moved to.
+pub const ORDINAL_MAX: i64 = 1 << 31;
+
 /// What changes about a window; absent stays as it is.
 #[derive(Clone, Debug, Default)]
 pub struct WindowPatch {
@@ -52,6 +55,10 @@ impl Tx<'_> {
 
     /// Remembers geometry, place and scroll.
     pub fn update_window(&mut self, window: WindowId, patch: &WindowPatch) -> Result<()> {
+        // The next window's place is one more than the highest: there must be one.
+        if patch.ordinal.is_some_and(|ordinal| !(0..=ORDINAL_MAX).contains(&ordinal)) {
+            return Err(WriteError::Invalid(format!("a window's place may be {ORDINAL_MAX} at most")));
+        }
         let changed = self
             .conn
             .prepare_cached(

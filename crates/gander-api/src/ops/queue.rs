@@ -34,7 +34,8 @@ impl Gander {
         let content = match &patch.content {
             Some(content) => {
                 super::turns::check_content(content)?;
-                Some(to_raw_value(content).map_err(ApiError::internal)?)
+                let content = self.described(content.clone()).await?;
+                Some(to_raw_value(&content).map_err(ApiError::internal)?)
             }
             None => None,
         };

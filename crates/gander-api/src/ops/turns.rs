@@ -48,6 +48,9 @@ impl Gander {
     pub async fn send(&self, session: SessionId, body: dto::SendBody) -> Result<dto::Sent, ApiError> {
         self.check_serving()?;
         check_content(&body.content)?;
+        if let Some(rev) = body.draft_rev {
+            super::windows::check_rev(rev)?;
+        }
         let when_busy = match body.when_busy.as_deref() {
             None | Some("queue") => WhenBusy::Queue,
             Some("refuse") => WhenBusy::Refuse,
@@ -68,7 +71,7 @@ impl Gander {
     }
 
     /// Blob blocks carry what is known of the blob, so that an entry says it even where the blob is elsewhere.
-    async fn described(&self, mut content: Vec<Value>) -> Result<Vec<Value>, ApiError> {
+    pub(super) async fn described(&self, mut content: Vec<Value>) -> Result<Vec<Value>, ApiError> {
         for block in content.iter_mut().filter(|block| block.get("type").and_then(Value::as_str) == Some("blob")) {
             let hash = block.get("hash").and_then(Value::as_str).unwrap_or_default().to_owned();
             let info = self.ctx.blob_info(&hash).await?;

@@ -1,7 +1,7 @@
 //! Windows and drafts (G5, G6).
 
 use gander_journal::Draft;
-use gander_journal::{NewSession, WindowPatch};
+use gander_journal::{NewSession, ORDINAL_MAX, REV_MAX, WindowPatch};
 use gander_model::{SessionId, WindowId};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -26,6 +26,14 @@ fn place(value: Option<serde_json::Value>) -> Result<Option<Box<RawValue>>, ApiE
         return Err(ApiError::bad(format!("Geometry and scroll may be {PLACE_MAX_BYTES} bytes long.")));
     }
     Ok(Some(raw))
+}
+
+/// A revision that can still be followed by another.
+pub(super) fn check_rev(rev: u64) -> Result<(), ApiError> {
+    if rev > REV_MAX {
+        return Err(ApiError::bad(format!("A draft's revision may be {REV_MAX} at most.")));
+    }
+    Ok(())
 }
 
 impl Gander {
@@ -84,6 +92,9 @@ impl Gander {
     /// Keeps a window's place, order and scroll.
     pub async fn patch_window(&self, window: WindowId, patch: dto::WindowPatch) -> Result<dto::Window, ApiError> {
         let ordinal = patch.ordinal.map(|ordinal| i64::try_from(ordinal).unwrap_or(i64::MAX));
+        if ordinal.is_some_and(|ordinal| ordinal > ORDINAL_MAX) {
+            return Err(ApiError::bad(format!("`ordinal` may be {ORDINAL_MAX} at most.")));
+        }
         let patch = WindowPatch { ordinal, geometry: place(patch.geometry)?, scroll: place(patch.scroll)? };
         self.ctx.write(move |tx| tx.update_window(window, &patch)).await?;
         self.window(window).await
@@ -139,6 +150,7 @@ impl Gander {
 
     /// Saves a draft; done when it is on disk.
     pub async fn save_draft(&self, window: WindowId, body: dto::DraftBody) -> Result<dto::Draft, ApiError> {
+        check_rev(body.rev)?;
         if body.text.len() > TEXT_MAX_BYTES {
             return Err(ApiError::new(
                 crate::Code::TooLarge,

@@ -57,6 +57,34 @@ fn g09_a_draft_saved_after_the_one_that_was_sent_stays() {
 }
 
 #[test]
+fn g09_what_waits_stays_waiting_in_the_trash() {
+    let bench = bench();
+    let session = bench.session();
+    bench.send(send(session, turn_id(1), "one"));
+    bench.send(queued(session, 2, "two"));
+    bench.write(move |tx| tx.end_turn(session, turn_id(1), TurnPhase::Interrupted, &ended()));
+    bench.write(move |tx| tx.set_status(session, gander_model::Status::Trashed));
+    assert!(matches!(bench.fails(move |tx| tx.queue_resume(session)), WriteError::Invalid(_)));
+    assert!(!bench.write(move |tx| Ok(tx.start_queued(session)?.is_some())), "a turn started in the trash");
+    bench.write(move |tx| tx.set_status(session, gander_model::Status::Active));
+    bench.write(move |tx| tx.queue_resume(session));
+    assert!(bench.write(move |tx| Ok(tx.start_queued(session)?.is_some())));
+}
+
+#[test]
+fn g09_a_revision_that_nobody_can_follow_is_refused() {
+    let bench = bench();
+    let (window, session) = bench.window();
+    let draft = |rev| Draft { window, session, rev, text: "typed".into(), attachments: json("[]") };
+    let (beyond, next) = (draft(u64::MAX), draft(1));
+    assert!(matches!(bench.fails(move |tx| tx.save_draft(beyond)), WriteError::Invalid(_)));
+    let sent = Send { window: Some(window), draft_rev: Some(1 << 53), ..send(session, turn_id(1), "x") };
+    assert!(matches!(bench.fails(move |tx| tx.send(&sent)), WriteError::Invalid(_)));
+    assert_eq!(prompts(&bench, session).len(), 0);
+    bench.write(move |tx| tx.save_draft(next));
+}
+
+#[test]
 fn g09_a_repeated_turn_id_is_no_second_prompt() {
     let bench = bench();
     let session = bench.session();

@@ -161,3 +161,14 @@ fn g09_an_old_draft_is_refused_with_the_one_that_is_kept() {
     save(6, "six").unwrap();
     assert_eq!(bench.journal.read(|r| r.draft(window, session)).unwrap().unwrap().text, "six");
 }
+
+#[test]
+fn a_place_beyond_the_last_is_refused_and_stops_no_other_window() {
+    let bench = bench();
+    let (window, _) = bench.window();
+    for ordinal in [i64::MAX, -1] {
+        let patch = WindowPatch { ordinal: Some(ordinal), ..WindowPatch::default() };
+        assert!(matches!(bench.fails(move |tx| tx.update_window(window, &patch)), WriteError::Invalid(_)));
+    }
+    bench.window();
+}
