@@ -79,7 +79,8 @@ pub async fn until_stopped(running: Running) -> Result<Outcome, Failure> {
 
 fn log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("GANDER_LOG").unwrap_or_else(|_| "warn".into());
-    // A second subscriber in one process is refused, and the first one goes on.
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A log that cannot be written (it may lie on the disk that is full) must not take the server along. A second
+    // subscriber in one process is refused, and the first one goes on.
+    let _ = log.log_internal_errors(false).try_init();
 }
