@@ -3,7 +3,9 @@
 
 mod alone;
 mod backup;
+mod bad_input;
 mod running;
+mod storm;
 
 use std::process::Output;
 
