@@ -64,7 +64,10 @@ impl User {
 
     /// The window that this user has, or a new one.
     fn arrive(&mut self) -> Result<(String, String), Gone> {
-        let mine = self.ledger.lock().unwrap().windows.keys().nth(self.number).cloned();
+        let mine = {
+            let ledger = self.ledger.lock().unwrap();
+            ledger.windows.iter().find(|(_, window)| window.user == self.number).map(|(id, _)| id.clone())
+        };
         let window = match mine {
             Some(window) => self.ask("GET", &format!("windows/{window}"), None)?.json(),
             None => {
@@ -76,6 +79,7 @@ impl User {
         let (id, session) = (text(&window["id"]), text(&window["session_id"]));
         let mut ledger = self.ledger.lock().unwrap();
         let place = ledger.windows.entry(id.clone()).or_default();
+        place.user = self.number;
         place.session.set(session.clone());
         place.open.set(window["open"].as_bool().unwrap());
         place.scroll.set(window["scroll"].clone());
@@ -220,6 +224,13 @@ impl User {
     fn change_status(&mut self, session: &str) -> Result<(), Gone> {
         if !self.is_owner_of(session) {
             return Ok(());
+        }
+        {
+            let mut ledger = self.ledger.lock().unwrap();
+            let known = &mut ledger.sessions.get_mut(session).unwrap().status;
+            if known.0.is_empty() {
+                known.set("active".to_owned());
+            }
         }
         for status in [["archived", "trashed"][self.random.below(2)], "active"] {
             self.ledger.lock().unwrap().sessions.get_mut(session).unwrap().status.asked(status.to_owned());

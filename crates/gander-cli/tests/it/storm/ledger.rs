@@ -47,6 +47,8 @@ pub struct Prompt {
 
 #[derive(Debug, Default)]
 pub struct Window {
+    /// Whose it is.
+    pub user: usize,
     pub session: Possible<String>,
     pub open: Possible<bool>,
     pub scroll: Possible<Value>,
