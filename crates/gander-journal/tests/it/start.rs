@@ -7,7 +7,7 @@ use gander_journal::{Audit, Bounds, Draft, Journal, OpenError, WriteError, lock,
 use gander_model::SessionId;
 use rusqlite::Connection;
 
-use crate::support::{Bench, bench, json, open, options, until};
+use crate::support::{Bench, TestClock, bench, json, open, options, until};
 
 fn kinds(journal: &Journal) -> Vec<String> {
     let mut kinds: Vec<String> =
@@ -327,4 +327,29 @@ fn g04_a_journal_whose_structure_is_damaged_is_shown_as_far_as_it_can_be_read() 
     assert_eq!(bench.transcript(session), before);
     let report = bench.journal.verify(|_, _| {}, || false).unwrap();
     assert!(report.findings.iter().any(|f| f.kind == "database_damaged"), "{:?}", report.findings);
+}
+
+#[test]
+fn g04_a_clock_that_jumps_back_a_year_orders_nothing_anew() {
+    const YEAR_MS: i64 = 365 * 24 * 60 * 60 * 1000;
+    let dir = tempfile::tempdir().unwrap();
+    let clock = std::sync::Arc::new(TestClock::new(1_700_000_000_000));
+    let with = |seed| gander_journal::Options { clock: clock.clone(), ..options(seed) };
+    let bench = Bench { journal: Journal::open(dir.path(), with(71)).unwrap(), dir };
+    let (window, session) = bench.window();
+    bench.turn(session, 1, "before", "then");
+    clock.advance(-YEAR_MS);
+    bench.turn(session, 2, "after", "now");
+    let draft = Draft { window, session, rev: 1, text: "typed in the past".into(), attachments: json("[]") };
+    bench.write(move |tx| tx.save_draft(draft));
+    let before = bench.transcript(session);
+    assert!(before.find("before") < before.find("after"), "{before}");
+    let Bench { dir, journal } = bench;
+    drop(journal);
+    clock.advance(-YEAR_MS);
+    let bench = Bench { journal: Journal::open(dir.path(), with(72)).unwrap(), dir };
+    assert_eq!(bench.transcript(session), before);
+    assert_eq!(bench.journal.read(|r| r.draft(window, session)).unwrap().unwrap().text, "typed in the past");
+    let report = bench.journal.verify(|_, _| {}, || false).unwrap();
+    assert!(report.ok && report.findings.is_empty(), "{report:?}");
 }
