@@ -16,7 +16,7 @@ use crate::backups::Backups;
 use crate::config::{ConfigFile, Settings};
 use crate::error::ApiError;
 use crate::feed::Live as LiveChange;
-use crate::jobs::Jobs;
+use crate::jobs::{Jobs, Kind};
 use crate::live::Live;
 
 /// How a store is opened.
@@ -277,7 +277,7 @@ impl Gander {
         crate::feed::start(&ctx).await?;
         if ctx.journal.was_unclean() {
             // The start looked at what a crash could have harmed; the rest is looked at beside the work.
-            ctx.jobs.verify(&ctx);
+            ctx.jobs.start(&ctx, Kind::Verify);
         }
         let gander = Gander { ctx };
         gander.start_timed_backups().await?;

@@ -1,4 +1,4 @@
-//! Jobs that run beside the work. One verification at a time: a second request is shown the first.
+//! Jobs that run beside the work. One of a kind at a time: a second request for the same is shown the first.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -27,29 +27,52 @@ impl Jobs {
         }
     }
 
-    pub fn verify(&self, ctx: &Arc<Ctx>) -> dto::Job {
+    /// Starts a job, or shows the one of its kind that runs.
+    pub fn start(&self, ctx: &Arc<Ctx>, kind: Kind) -> dto::Job {
         let mut jobs = lock(&self.jobs);
-        if let Some(running) = jobs.iter().find(|job| job.state == "running") {
+        if let Some(running) = jobs.iter().find(|job| job.state == "running" && job.kind == kind.as_str()) {
             return running.clone();
         }
         let job = dto::Job {
             id: ctx.new_mark(),
-            kind: "verify".into(),
+            kind: kind.as_str().into(),
             state: "running".into(),
             done: 0,
             total: 0,
+            rebuilt: None,
             report: None,
             error: None,
         };
         jobs.push_front(job.clone());
         jobs.truncate(KEPT);
         let (ctx, id) = (ctx.clone(), job.id.clone());
-        tokio::spawn(async move { run(ctx, id).await });
+        tokio::spawn(async move { run(ctx, id, kind).await });
         job
     }
 }
 
-async fn run(ctx: Arc<Ctx>, id: String) {
+/// What a job does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Recompute everything.
+    Verify,
+    /// Make what is derived anew from the entries, then verify.
+    Rebuild,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Kind::Verify => "verify",
+            Kind::Rebuild => "rebuild",
+        }
+    }
+}
+
+async fn run(ctx: Arc<Ctx>, id: String, kind: Kind) {
+    if kind == Kind::Rebuild && !rebuild(&ctx, &id).await {
+        return;
+    }
     let (progress_ctx, progress_id, cancel_ctx) = (ctx.clone(), id.clone(), ctx.clone());
     let journal = ctx.journal.clone();
     let verified = crate::gander::blocking(move || {
@@ -69,12 +92,35 @@ async fn run(ctx: Arc<Ctx>, id: String) {
                 job.report = Some(convert::report(&report));
             });
         }
+        Err(error) => fail(&ctx, &id, ApiError::from(error)),
+    }
+}
+
+/// Makes lists and search index anew; false when that failed.
+async fn rebuild(ctx: &Arc<Ctx>, id: &str) -> bool {
+    let (journal, progress_ctx, progress_id) = (ctx.journal.clone(), ctx.clone(), id.to_owned());
+    let rebuilt = crate::gander::blocking(move || {
+        journal.rebuild(|done, total| {
+            progress_ctx.jobs.change(&progress_id, |job| (job.done, job.total) = (done, total));
+        })
+    })
+    .await;
+    match rebuilt {
+        Ok(done) => {
+            let done = dto::Rebuilt { sessions: done.sessions, changed: done.changed, removed: done.removed };
+            ctx.jobs.change(id, |job| job.rebuilt = Some(done));
+            true
+        }
         Err(error) => {
-            let problem = ApiError::from(error).problem();
-            ctx.jobs.change(&id, |job| {
-                job.state = "failed".into();
-                job.error = Some(problem);
-            });
+            fail(ctx, id, ApiError::from(error));
+            false
         }
     }
+}
+
+fn fail(ctx: &Ctx, id: &str, error: ApiError) {
+    ctx.jobs.change(id, |job| {
+        job.state = "failed".into();
+        job.error = Some(error.problem());
+    });
 }

@@ -19,6 +19,11 @@ pub fn check_engine() -> Result<(), OpenError> {
     if found < SQLITE_WANTED { Err(OpenError::OldEngine { found, wanted: SQLITE_WANTED }) } else { Ok(()) }
 }
 
+/// The version of the engine that is linked.
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
+
 /// The connection that writes. Checkpoints are run beside it ([`crate::checkpoint`]), never inside a commit.
 pub fn writer(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

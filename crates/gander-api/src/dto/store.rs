@@ -68,7 +68,7 @@ pub struct VerifyReport {
 pub struct Job {
     /// Its id.
     pub id: String,
-    /// `verify`.
+    /// `verify` or `rebuild`.
     pub kind: String,
     /// `running`, `done` or `failed`.
     pub state: String,
@@ -76,10 +76,24 @@ pub struct Job {
     pub done: u64,
     /// Of how much.
     pub total: u64,
+    /// What a rebuild did, once it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuilt: Option<Rebuilt>,
     /// What it found, when it is done.
     pub report: Option<VerifyReport>,
     /// Why it failed.
     pub error: Option<super::Problem>,
+}
+
+/// What a rebuild did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Rebuilt {
+    /// Sessions whose rows were made again.
+    pub sessions: u64,
+    /// Of those, the ones whose rows were not what their entries say.
+    pub changed: u64,
+    /// Rows of sessions of which nothing is on the disk.
+    pub removed: u64,
 }
 
 /// How the store is.
@@ -89,6 +103,10 @@ pub struct Health {
     pub ok: bool,
     /// Of Gander.
     pub version: String,
+    /// Of the journal.
+    pub format: u32,
+    /// The version of SQLite that is built in.
+    pub sqlite: String,
     /// Whether the journal can save.
     pub saving: bool,
     /// Why not.

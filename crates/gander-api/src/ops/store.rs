@@ -8,6 +8,7 @@ use crate::convert;
 use crate::dto::{self, rfc3339};
 use crate::error::ApiError;
 use crate::gander::{Gander, blocking};
+use crate::jobs::Kind;
 
 const FINDINGS_LIMIT: usize = 500;
 
@@ -43,6 +44,8 @@ impl Gander {
         Ok(dto::Health {
             ok: reason.is_none() && audit.quarantined == 0,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            format: gander_journal::FORMAT,
+            sqlite: gander_journal::sqlite_version().to_owned(),
             saving: reason.is_none(),
             reason,
             sessions: audit.on_disk,
@@ -82,7 +85,13 @@ impl Gander {
     /// Starts a verification beside the work.
     pub async fn start_verify(&self) -> Result<dto::Job, ApiError> {
         self.check_serving()?;
-        Ok(self.ctx.jobs.verify(&self.ctx))
+        Ok(self.ctx.jobs.start(&self.ctx, Kind::Verify))
+    }
+
+    /// Starts making lists and search index anew from the entries; a verification follows in the same job.
+    pub async fn start_rebuild(&self) -> Result<dto::Job, ApiError> {
+        self.check_serving()?;
+        Ok(self.ctx.jobs.start(&self.ctx, Kind::Rebuild))
     }
 
     /// How far a job is.

@@ -41,7 +41,7 @@ impl Doctor {
 
     async fn ask(&self, instance: &Instance, context: &Context<'_>) -> Result<Value, Failure> {
         let client = &instance.client;
-        let rebuilt = if self.rebuild { Some(job(client, "rebuild", "rebuilt", context.output).await?) } else { None };
+        let rebuilt = if self.rebuild { Some(job(client, "rebuild", "done", context.output).await?) } else { None };
         let health = client.get("health").await?;
         let agents = client.get("agents").await?;
         let findings = client.get("findings").await?;

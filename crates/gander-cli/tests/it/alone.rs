@@ -154,3 +154,18 @@ fn doctor_works_where_nothing_can_be_opened() {
     let kept = std::fs::read_to_string(home.gander_home().join("journal.db")).unwrap();
     assert_eq!(kept, "this is no database, and must not be saved over");
 }
+
+#[test]
+fn doctor_makes_again_what_is_derived() {
+    let home = TempHome::new().unwrap();
+    let gander = gander(&home);
+    let id = new_session(&gander, "/echo derived geese");
+    let before = json(&gander, &["sessions", "list"])["sessions"].clone();
+    // The index is disposable: damage in it must cost nothing but its making.
+    std::fs::write(home.gander_home().join("index.db"), "no index at all").unwrap();
+    let report = json(&gander, &["doctor", "--rebuild"]);
+    assert_eq!(report["ok"], true, "{report}");
+    assert!(report["sqlite"].as_str().unwrap().starts_with("3."), "{report}");
+    assert_eq!(json(&gander, &["sessions", "list"])["sessions"], before);
+    assert!(done(&gander, &["sessions", "search", "geese"]).contains(&id));
+}

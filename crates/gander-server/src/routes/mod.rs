@@ -57,6 +57,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(openapi_json))
         .routes(routes!(store::findings))
         .routes(routes!(store::verify))
+        .routes(routes!(store::rebuild))
         .routes(routes!(store::job))
         .routes(routes!(store::stop))
         .routes(routes!(auth::new_code))

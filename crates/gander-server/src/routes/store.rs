@@ -27,6 +27,13 @@ pub async fn verify(State(app): State<App>) -> Reply<Job> {
     reply(app.gander.start_verify().await)
 }
 
+/// Makes lists and search index anew from the entries, beside the work, and verifies everything afterwards.
+#[utoipa::path(post, path = "/jobs/rebuild", tag = "store", operation_id = "startRebuild",
+    responses((status = 200, body = Job)))]
+pub async fn rebuild(State(app): State<App>) -> Reply<Job> {
+    reply(app.gander.start_rebuild().await)
+}
+
 /// How far a job is, and what came of it.
 #[utoipa::path(get, path = "/jobs/{id}", tag = "store", operation_id = "getJob", params(("id" = String, Path)),
     responses((status = 200, body = Job), (status = 404, body = ProblemBody)))]

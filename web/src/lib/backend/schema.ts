@@ -317,6 +317,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/jobs/rebuild": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes lists and search index anew from the entries, beside the work, and verifies everything afterwards. */
+        post: operations["startRebuild"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs/verify": {
         parameters: {
             query?: never;
@@ -1233,6 +1250,11 @@ export interface components {
              * @description Open findings.
              */
             findings: number;
+            /**
+             * Format: int32
+             * @description Of the journal.
+             */
+            format: number;
             /** @description The journal's id. */
             journal: string;
             /** @description Saving, and nothing is quarantined. */
@@ -1248,6 +1270,8 @@ export interface components {
              * @description How many sessions.
              */
             sessions: number;
+            /** @description The version of SQLite that is built in. */
+            sqlite: string;
             /** @description When this process started. */
             started_at: string;
             /** @description When everything was last verified. */
@@ -1265,8 +1289,9 @@ export interface components {
             error?: components["schemas"]["Problem"] | null;
             /** @description Its id. */
             id: string;
-            /** @description `verify`. */
+            /** @description `verify` or `rebuild`. */
             kind: string;
+            rebuilt?: components["schemas"]["Rebuilt"] | null;
             report?: components["schemas"]["VerifyReport"] | null;
             /** @description `running`, `done` or `failed`. */
             state: string;
@@ -1480,6 +1505,24 @@ export interface components {
              * @description A new place, from 0.
              */
             position?: number | null;
+        };
+        /** @description What a rebuild did. */
+        Rebuilt: {
+            /**
+             * Format: int64
+             * @description Of those, the ones whose rows were not what their entries say.
+             */
+            changed: number;
+            /**
+             * Format: int64
+             * @description Rows of sessions of which nothing is on the disk.
+             */
+            removed: number;
+            /**
+             * Format: int64
+             * @description Sessions whose rows were made again.
+             */
+            sessions: number;
         };
         /** @description Which entry's body is erased. */
         RedactBody: {
@@ -2367,6 +2410,25 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    startRebuild: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
                 };
             };
         };
