@@ -291,28 +291,21 @@ impl Changes {
     }
 
     /// Reads on until a change is what is waited for.
-    #[track_caller]
-    pub fn until<'a>(
-        &'a mut self,
-        what: &'a str,
-        mut is: impl FnMut(&Value) -> bool + 'a,
-    ) -> impl Future<Output = Value> + 'a {
-        async move {
-            let found = tokio::time::timeout(PATIENCE, async {
-                loop {
-                    let change = self.next().await?;
-                    if is(&change) {
-                        return Some(change);
-                    }
+    pub async fn until(&mut self, what: &str, mut is: impl FnMut(&Value) -> bool) -> Value {
+        let found = tokio::time::timeout(PATIENCE, async {
+            loop {
+                let change = self.next().await?;
+                if is(&change) {
+                    return Some(change);
                 }
-            })
-            .await;
-            match found {
-                Ok(Some(change)) => change,
-                Ok(None) => panic!("the stream ended before {what}"),
-                Err(_) => {
-                    panic!("{what} did not come; last seen: {:#?}", self.seen.iter().rev().take(8).collect::<Vec<_>>())
-                }
+            }
+        })
+        .await;
+        match found {
+            Ok(Some(change)) => change,
+            Ok(None) => panic!("the stream ended before {what}"),
+            Err(_) => {
+                panic!("{what} did not come; last seen: {:#?}", self.seen.iter().rev().take(8).collect::<Vec<_>>())
             }
         }
     }
