@@ -75,7 +75,13 @@ impl Host {
         let mut asked = std::pin::pin!(asked);
         loop {
             tokio::select! {
-                answer = &mut asked => return answer,
+                answer = &mut asked => {
+                    // What was printed before the answer waits by now, and must not pass for part of the next turn.
+                    while let Some(event) = self.events.try_recv() {
+                        self.aside(event);
+                    }
+                    return answer;
+                }
                 event = self.events.recv() => match event {
                     Some(event) => self.aside(event),
                     None => return asked.await,
