@@ -248,7 +248,7 @@ impl Ctx {
                 now_ms: &now_ms,
                 reason,
                 machine: host_name(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
+                version: gander_model::VERSION.to_owned(),
                 distrust,
             };
             let created = vault.create(&source, &request)?;

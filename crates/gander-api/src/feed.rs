@@ -247,7 +247,7 @@ impl Gander {
             None => Some(now),
             Some(after) => after.parse::<Cursor>().ok().filter(|cursor| cursor.journal == now.journal),
         };
-        let hello = json!({"version": env!("CARGO_PKG_VERSION"), "journal": now.journal, "cursor": now.to_string()});
+        let hello = json!({"version": gander_model::VERSION, "journal": now.journal, "cursor": now.to_string()});
         let mut ready = VecDeque::from([passing("hello", Ids::default(), &hello), status(&saving.borrow_and_update())]);
         if wanted.is_none() {
             ready.push_back(reset(&now));

@@ -56,7 +56,7 @@ impl Default for Options {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             faults: Arc::new(NoFaults),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: gander_model::VERSION.to_owned(),
             keep_changes: 20_000,
             keep_readers: 4,
         }

@@ -96,3 +96,8 @@ id!(
     FindingId,
     "finding"
 );
+id!(
+    /// One upgrade of Gander itself, or one way back.
+    UpgradeId,
+    "upgrade"
+);

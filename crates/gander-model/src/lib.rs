@@ -16,10 +16,13 @@ pub mod root;
 pub mod text;
 pub mod updates;
 
+/// Gander's version: what the journal, the runtime file and packages are marked with.
+pub const VERSION: &str = env!("GANDER_VERSION");
+
 pub use body::{Body, BodyError, By, Data, DataRef};
 pub use entry::{Entry, EntryHeader, Head, Seq};
 pub use hash::{Hash, Salt, content_hash};
-pub use ids::{FindingId, ItemId, JournalId, PermissionId, SessionId, TurnId, WindowId};
+pub use ids::{FindingId, ItemId, JournalId, PermissionId, SessionId, TurnId, UpgradeId, WindowId};
 pub use kind::Kind;
 pub use project::{NamedBy, Origin, SessionState, Status};
 pub use root::{StoreRoot, store_root};

@@ -128,7 +128,7 @@ impl Server {
             url: origin.clone(),
             token: grants.token().to_owned(),
             pid: std::process::id(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: gander_model::VERSION.to_owned(),
             epoch: gander.epoch(),
         };
         let (stop, stopping) = watch::channel(false);

@@ -13,9 +13,12 @@ const BUILDS_ON: &[(&str, &[&str])] = &[
     ("gander-acp", &["gander-model"]),
     ("gander-vault", &["gander-model", "gander-journal"]),
     ("gander-sources", &["gander-model"]),
-    ("gander-api", &["gander-model", "gander-journal", "gander-acp", "gander-vault", "gander-sources"]),
+    (
+        "gander-api",
+        &["gander-model", "gander-journal", "gander-acp", "gander-vault", "gander-sources", "gander-upgrade"],
+    ),
     ("gander-server", &["gander-model", "gander-api"]),
-    ("gander-upgrade", &["gander-model", "gander-api"]),
+    ("gander-upgrade", &["gander-model"]),
     ("gander-cli", &["gander-acp", "gander-api", "gander-server", "gander-upgrade"]),
     ("gander-desktop", &["gander-api", "gander-server", "gander-upgrade"]),
     ("gander-testing", &[]),
@@ -40,6 +43,7 @@ const NEVER_MEET: &[(&str, &[&str])] = &[
     ("gander-model", &["rusqlite", "tokio", "agent-client-protocol", "axum"]),
     ("gander-journal", &["gander-acp", "agent-client-protocol", "axum", "hyper"]),
     ("gander-acp", &["gander-journal", "rusqlite", "axum"]),
+    ("gander-upgrade", &["gander-journal", "rusqlite", "axum"]),
     ("gander-api", &["axum", "clap"]),
     ("gander-server", &["clap", "tauri"]),
 ];

@@ -43,7 +43,7 @@ impl Gander {
         let audit = convert::audit(&audit);
         Ok(dto::Health {
             ok: reason.is_none() && audit.quarantined == 0,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: gander_model::VERSION.to_owned(),
             format: gander_journal::FORMAT,
             sqlite: gander_journal::sqlite_version().to_owned(),
             saving: reason.is_none(),
