@@ -142,6 +142,8 @@ export interface OpenItemChange {
   from: number;
   text?: string;
   updates?: unknown[];
+  /** Bytes of a part that is told when the item is complete. */
+  large?: number;
 }
 
 export interface SavingStatus {

@@ -83,6 +83,16 @@ export class Conversation {
     this.live = page.open_items.map((open) => LiveItem.of(open)).sort((a, b) => a.ord - b.ord);
   }
 
+  /** Reads entries that are shown once more. */
+  async reread(seqs: number[]): Promise<void> {
+    for (const seq of seqs) {
+      const page = await this.#backend.entries(this.id, { after: seq - 1, limit: 1 });
+      const fresh = page.entries[0];
+      const index = this.entries.findIndex((known) => known.seq === fresh?.seq);
+      if (fresh && index >= 0) this.entries = this.entries.with(index, fresh);
+    }
+  }
+
   async older(): Promise<void> {
     const first = this.entries[0];
     if (this.#fetching || this.atStart || !first) return;
@@ -171,6 +181,7 @@ export class Conversation {
 
   #entry(entry: Entry) {
     const { item } = bodyOf(entry);
+    if (entry.kind === 'redacted') this.#erased(bodyOf(entry).data);
     const last = this.entries[this.entries.length - 1];
     if (entry.erased || (last && entry.seq <= last.seq)) {
       const index = this.entries.findIndex((known) => known.seq === entry.seq);
@@ -188,6 +199,14 @@ export class Conversation {
       const { turn } = bodyOf(entry);
       this.live = this.live.filter((open) => open.turn !== turn);
     }
+  }
+
+  /** What a `redacted` entry lists is gone from here at once, also where no page of it is read again. */
+  #erased(data: unknown) {
+    const list = (data as { erased?: { session_id: string; seq: number }[] } | null)?.erased ?? [];
+    const gone = new Set(list.map((one) => `${one.session_id}/${one.seq}`));
+    if (!this.entries.some((entry) => !entry.erased && gone.has(`${entry.session_id}/${entry.seq}`))) return;
+    this.entries = this.entries.map((entry) => (gone.has(`${entry.session_id}/${entry.seq}`) && !entry.erased ? { ...entry, body: null, salt: null, erased: true } : entry));
   }
 
   #openItem(change: OpenItemChange) {

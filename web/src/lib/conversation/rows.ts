@@ -17,6 +17,7 @@ export interface Piece {
 export type Row =
   | { type: 'piece'; key: string; piece: Piece }
   | { type: 'tools'; key: string; pieces: Piece[] }
+  | { type: 'elsewhere'; key: string; pieces: Piece[] }
   | { type: 'turn_end'; key: string; piece: Piece; prompt: Piece | null; answer: Piece[] };
 
 const ITEMS = new Set(['message', 'thought', 'tool_call', 'plan', 'permission']);
@@ -40,9 +41,21 @@ const livePiece = (live: LiveItem): Piece => ({ key: `i:${live.item}`, kind: liv
 
 const order = (piece: Piece) => piece.body?.ord ?? piece.live?.ord ?? 0;
 
+/** By `ord`; an erased entry has lost its own and keeps its place after the entry before it. */
+function inOrder(segment: Piece[]): Piece[] {
+  let last = 0;
+  const placed = segment.map((piece) => {
+    const ord = piece.entry?.erased ? last + 0.5 : order(piece);
+    last = ord;
+    return { piece, ord };
+  });
+  return placed.sort((a, b) => a.ord - b.ord || (a.piece.seq ?? Infinity) - (b.piece.seq ?? Infinity)).map(({ piece }) => piece);
+}
+
 /**
  * Rows in reading order. Entries stand by seq, but a turn's items stand by `ord` (when each first arrived): a tool call that
- * ends after the message that followed it keeps its place. Neighbouring tool calls make one row.
+ * ends after the message that followed it keeps its place. Neighbouring tool calls make one row. What was found in the agent's own
+ * store was said there before the prompt at which it was found, and stands before it.
  */
 export function rowsOf(entries: readonly Entry[], live: readonly LiveItem[]): Row[] {
   const rows: Row[] = [];
@@ -51,7 +64,7 @@ export function rowsOf(entries: readonly Entry[], live: readonly LiveItem[]): Ro
   let answer: Piece[] = [];
 
   const flush = () => {
-    segment.sort((a, b) => order(a) - order(b) || (a.seq ?? Infinity) - (b.seq ?? Infinity));
+    segment = inOrder(segment);
     let group: Piece[] = [];
     const close = () => {
       const first = group[0];
@@ -75,6 +88,14 @@ export function rowsOf(entries: readonly Entry[], live: readonly LiveItem[]): Ro
 
   for (const entry of entries) {
     const piece = pieceOf(entry);
+    if (piece.body?.elsewhere) {
+      const found = rows.findLastIndex((row) => row.type === 'piece' && row.piece.kind === 'prompt');
+      const at = found < 0 ? rows.length : found;
+      const before = rows[at - 1];
+      if (before?.type === 'elsewhere') before.pieces.push(piece);
+      else rows.splice(at, 0, { type: 'elsewhere', key: `e:${piece.key}`, pieces: [piece] });
+      continue;
+    }
     if (ITEMS.has(entry.kind)) {
       segment.push(piece);
       continue;
@@ -117,7 +138,12 @@ export function promptText(content: ContentBlock[]): string {
     .trim();
 }
 
-export const contentOf = (body: Body | null): ContentBlock[] => ((body?.data as { content?: ContentBlock[] } | null)?.content ?? []);
+/** A prompt's blocks. One that was found in the agent's store is kept as the updates that told it. */
+export function contentOf(body: Body | null): ContentBlock[] {
+  if (!Array.isArray(body?.data)) return (body?.data as { content?: ContentBlock[] } | null)?.content ?? [];
+  const { text, blocks } = textOf(body.data);
+  return [...(text ? [{ type: 'text', text }] : []), ...blocks];
+}
 
 /** The first words of every prompt: the conversation's outline. */
 export function outlineOf(entries: readonly Entry[]): { seq: number; key: string; text: string; at: string }[] {

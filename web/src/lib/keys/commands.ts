@@ -54,7 +54,7 @@ export function commands(app: App): Record<string, (event?: KeyboardEvent) => bo
     files: panel('files'),
     details: panel('details'),
     end: onSession(() => (app.endWanted += 1)),
-    continue: onSession((s) => s.interrupted && app.continueTurn(s.interrupted, 'continue')),
+    continue: onSession((s) => s.interrupted && app.continueTurn(s.interrupted, app.unsent ? 'resend' : 'continue')),
     stop: onSession((s) => s.running && app.stop()),
     answer: (event) => {
       const asked = app.conversation?.live.find((item) => item.kind === 'permission')?.data as { permission_id: string; options: { optionId: string }[] } | undefined;

@@ -18,6 +18,7 @@ export function sessionActions(app: App, session: Session) {
     },
     { label: session.pinned ? 'Unpin' : 'Pin', run: () => void app.pin(session, !session.pinned) },
     { label: session.unseen ? 'Mark as seen' : 'Mark as unseen', run: () => void app.backend.patchSession(session.id, { seen: session.unseen }).catch((f: unknown) => app.complain(f, 'Nothing was changed.')) },
+    ...(here && !session.empty && status !== 'quarantined' ? [{ label: 'Choose another folder', testid: 'relink', disabled: session.running, run: () => void (app.relinking = true) }] : []),
     { label: 'Copy id', run: () => void copyText(session.id) },
     'line' as const,
     { label: 'Export as Markdown', run: () => void app.export(session, 'markdown') },

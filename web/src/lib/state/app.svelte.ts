@@ -1,8 +1,9 @@
 import { getContext, setContext } from 'svelte';
 import { BackendError, Unreachable, type Backend, type Connection, type Feed } from '../backend/backend';
-import type { Agent, Change, Config, ContentBlock, ContinueHow, Draft, Finding, Health, SavingStatus, ScrollPosition, Session, WindowState } from '../backend/types';
+import type { Agent, Change, Config, ContentBlock, ContinueHow, Draft, Entry, Finding, Health, SavingStatus, ScrollPosition, Session, WindowState } from '../backend/types';
 import { DraftKeeper } from '../composer/draft.svelte';
 import { Conversation } from '../conversation/conversation.svelte';
+import { bodyOf } from '../conversation/entry';
 import { SessionList } from '../sidebar/sessions.svelte';
 import { uuidv7 } from '../text/ids';
 import { Toasts } from './toasts.svelte';
@@ -49,10 +50,21 @@ export class App {
   elsewhere = $state.raw<{ session: Session; window: WindowState } | null>(null);
   /** An address that the reader clicked: shown before anything is opened. */
   link = $state<string | null>(null);
+  /** The session's folder, where it cannot be read any more: asked each time a session is opened or a turn was not sent. */
+  lostFolder = $state<string | null>(null);
+  /** The reader chooses another folder for the session. */
+  relinking = $state(false);
+  /** An entry that the reader wants erased: said exactly before it is done. */
+  erasing = $state.raw<{ entry: Entry; what: string } | null>(null);
   now = $state(Date.now());
 
   session = $derived<Session | null>(this.conversation?.session ?? null);
   offline = $derived(this.connection === 'reconnecting');
+  /** The last turn never reached its agent, so there is nothing to go on from. */
+  unsent = $derived.by(() => {
+    const end = this.conversation?.entries.findLast((entry) => entry.kind === 'turn_ended');
+    return (end ? (bodyOf(end).data as { state?: string } | null) : null)?.state === 'not_sent';
+  });
 
   /** Lists beside the main one that are on the screen now. */
   #watched = new Set<SessionList>();
@@ -131,8 +143,35 @@ export class App {
       this.draft?.close();
       this.conversation = new Conversation(this.backend, id);
       this.draft = new DraftKeeper(this.backend, localStorage, this.windowId, id, window.draft?.session_id === id ? window.draft : null);
-      void this.conversation.load();
+      this.lostFolder = null;
+      const conversation = this.conversation;
+      void conversation.load().then(() => this.lookForFolder(conversation.session));
     }
+  }
+
+  /** A conversation opens without its folder; its agent does not start without it. */
+  async lookForFolder(session: Session | null): Promise<void> {
+    if (!session || session.status === 'quarantined') return;
+    const { id, cwd } = session;
+    const gone = await this.backend.folders(cwd).then(
+      () => false,
+      (failure: unknown) => failure instanceof BackendError && failure.code === 'not_found',
+    );
+    if (this.conversation?.id === id && this.session?.cwd === cwd) this.lostFolder = gone ? cwd : null;
+  }
+
+  /** The folder was moved, or another one takes its place: an entry says so, and the conversation goes on there. */
+  async relink(cwd: string): Promise<void> {
+    const session = this.session;
+    this.relinking = false;
+    if (!session || session.cwd === cwd) return;
+    const before = session.cwd;
+    const moved = await this.#try('The folder was not changed.', () => this.backend.patchSession(session.id, { cwd }));
+    if (!moved) return;
+    if (this.conversation?.id === moved.id) this.conversation.session = moved;
+    const wasLost = this.lostFolder !== null;
+    await this.lookForFolder(moved);
+    this.toasts.show(`The folder is ${cwd} now.`, wasLost ? {} : { action: { label: 'Undo', run: () => void this.relink(before) } });
   }
 
   #change(change: Change) {
@@ -154,6 +193,8 @@ export class App {
         break;
       case 'entry':
         this.#promptLanded(change);
+        // A turn that was not sent, or that moved the folder from another window, says how things stand with it.
+        if (change.session_id === this.conversation?.id && ['turn_ended', 'moved'].includes((change.data as Entry).kind)) void this.lookForFolder(this.session);
         break;
       case 'status':
         this.saving = change.data as SavingStatus;
@@ -343,6 +384,20 @@ export class App {
   async pin(session: Session, pinned: boolean): Promise<void> {
     const done = await this.#try('Nothing was changed.', () => this.backend.patchSession(session.id, { pinned }));
     if (done) this.list.apply({ type: 'session', session_id: session.id, data: done });
+  }
+
+  /** Erases the bodies of entries, for good. */
+  async erase(seqs: number[]): Promise<boolean> {
+    const conversation = this.conversation;
+    if (!conversation) return false;
+    const done = await this.#try('Nothing was erased.', async () => {
+      for (const seq of seqs) await this.backend.redact(conversation.id, seq);
+      return true;
+    });
+    // In a fork the entry belongs to another session, whose changes this window does not follow.
+    await conversation.reread(seqs);
+    if (done) this.toasts.show('Erased. Only its place and its hash are kept.');
+    return done === true;
   }
 
   async fork(seq: number): Promise<void> {

@@ -1,0 +1,116 @@
+// What a person does to sessions on purpose, in a real browser: erasing, and giving a session another folder.
+
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'node:test';
+import { browser, enter, openWindow, picture, prompt } from './lib/browser.js';
+import { Gander } from './lib/gander.js';
+import { projectIn, temporaryHome } from './lib/places.js';
+import { until } from './lib/until.js';
+
+/** A served journal, a project folder, and a page at a window with one finished chat. */
+async function chat(t, text) {
+  const home = temporaryHome(t);
+  const project = projectIn(home, 'project');
+  const gander = new Gander(t, home, { GANDER_SCRATCH_PACE_MS: '0' });
+  await gander.start();
+  await gander.api('PATCH', 'config', { default_cwd: project, default_agent: 'scratch' });
+  const { context, problems } = await browser(t);
+  const page = await enter(context, gander);
+  await prompt(page, text);
+  await page.locator('[data-testid=entry][data-kind=turn_ended][data-state=ended]').waitFor({ state: 'attached' });
+  const id = await page.getByTestId('window').getAttribute('data-session-id');
+  return { home, project, gander, context, problems, page, id };
+}
+
+/** Every file below a folder whose bytes hold `text`. */
+function holding(folder, text) {
+  return readdirSync(folder, { recursive: true })
+    .map((name) => join(folder, name))
+    .filter((path) => statSync(path).isFile() && readFileSync(path).includes(text));
+}
+
+test('one entry is erased for good, and leaves its hash (G2)', async (t) => {
+  const secret = 'swordfish-7731';
+  const { gander, context, problems, page, id } = await chat(t, `/echo the word is ${secret}`);
+  const other = await openWindow(context, gander, (await gander.post('windows', { session_id: id })).id);
+  await other.locator('[data-kind=message]', { hasText: secret }).waitFor();
+  const before = await gander.entries(id);
+  const kinds = ['prompt', 'message'];
+
+  for (const kind of kinds) {
+    const entry = page.locator(`[data-testid=entry][data-kind=${kind}]`);
+    await entry.hover();
+    await entry.getByTestId('entry-menu').click();
+    await page.getByTestId('erase').filter({ visible: true }).click();
+    const dialog = page.getByTestId('erase-dialog');
+    for (const said of [/search index/, /backups/, /hash/, /store of its own/]) await dialog.getByText(said).first().waitFor();
+    if (kind === 'prompt') await picture(page, 'erase-dialog');
+    await dialog.getByTestId('erase-for-good').click();
+    await dialog.waitFor({ state: 'detached' });
+    await page.locator(`[data-kind=${kind}] [data-testid=erased]`).waitFor();
+  }
+  await picture(page, 'erased');
+
+  // Both windows show what is left: the place, and the hash that it had.
+  for (const shown of [page, other]) {
+    for (const kind of kinds) {
+      const hash = before.find((entry) => entry.kind === kind).body_hash;
+      await shown.locator(`[data-testid=erased][data-body-hash="${hash}"]`).waitFor();
+    }
+    await until('the word to leave the page', async () => {
+      const line = (await shown.locator('body').innerText()).split('\n').find((text) => text.includes(secret));
+      if (line !== undefined) throw new Error(`it says: ${line}`);
+      return true;
+    });
+  }
+  const after = await gander.entries(id);
+  assert.deepEqual(after.filter((entry) => entry.erased).map((entry) => entry.kind).sort(), ['message', 'named', 'named', 'prompt'], 'the names that repeated the prompt went with it');
+  assert.deepEqual(after.slice(0, before.length).map((entry) => entry.hash), before.map((entry) => entry.hash));
+
+  assert.equal((await gander.cli('verify', '--json')).code, 0);
+  await until('the word to leave the journal', async () => holding(gander.home, secret).filter((path) => /journal|index|vault|witness/.test(path)).length === 0);
+  assert.deepEqual(problems, []);
+});
+
+test('a session whose folder was moved goes on in its new place', async (t) => {
+  const { home, project, gander, context, problems, page, id } = await chat(t, '/echo first');
+  const moved = join(home, 'elsewhere');
+  renameSync(project, moved);
+  writeFileSync(join(moved, 'only-here.txt'), 'found it\n');
+
+  // Opened again, the conversation is complete, and says what its agent lacks.
+  await page.close();
+  const windows = (await gander.get('windows')).windows;
+  const again = await openWindow(context, gander, windows[0].id);
+  await again.locator('[data-kind=message]', { hasText: 'first' }).waitFor();
+  await again.getByTestId('folder-gone').waitFor();
+  await picture(again, 'folder-gone');
+  await again.getByTestId('choose-another-folder').click();
+  await again.getByTestId('folder-picker').getByRole('button', { name: 'elsewhere' }).click();
+  await again.getByTestId('folder-choose').click();
+  await again.getByTestId('folder-gone').waitFor({ state: 'detached' });
+
+  const session = await gander.session(id);
+  assert.equal(session.cwd, moved);
+  const entries = await gander.entries(id);
+  assert.equal(entries.at(-1).kind, 'moved');
+  await prompt(again, '/read only-here.txt');
+  await again.locator('[data-testid=entry][data-kind=turn_ended][data-state=ended]').nth(1).waitFor({ state: 'attached' });
+  assert.match(JSON.stringify(await gander.entries(id)), /found it/);
+
+  // A folder that is there can be changed too, and changed back.
+  const third = join(home, 'third');
+  mkdirSync(third);
+  await again.getByTestId('session-menu').click();
+  await again.getByTestId('relink').click();
+  await again.getByTestId('folder-picker').getByLabel('Folder', { exact: true }).fill(third);
+  await again.keyboard.press('Enter');
+  await again.getByTestId('folder-picker').getByText('No folders in here').waitFor();
+  await again.getByTestId('folder-choose').click();
+  await until('the folder', async () => (await gander.session(id)).cwd === third);
+  await again.getByTestId('toast').getByRole('button', { name: 'Undo' }).click();
+  await until('the folder', async () => (await gander.session(id)).cwd === moved);
+  assert.deepEqual(problems, []);
+});
