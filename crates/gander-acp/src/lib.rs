@@ -14,6 +14,7 @@
 #![warn(missing_docs)]
 
 mod agent;
+mod alike;
 pub mod builtin;
 mod check;
 mod error;

@@ -1,12 +1,14 @@
 //! Comparing what an agent remembers of a session (its replay of `session/load`) with what the journal holds. Pure.
 //!
 //! Agents cut their messages differently from one run to the next, so it is turns that are compared: a prompt's text,
-//! and all that the agent said until the next prompt, without regard to white space. What an interrupted turn left may
-//! be missing from the agent's memory: agents lose partial answers when they are killed.
+//! and all that the agent said until the next prompt, without regard to white space, nor to what stood where a character
+//! had to be replaced. What an interrupted turn left may be missing from the agent's memory: agents lose partial answers
+//! when they are killed.
 
 use std::collections::HashSet;
 use std::ops::Range;
 
+use crate::alike::{Alike, alike};
 use crate::{Update, UpdateKind};
 
 /// What `session/load` replayed, in order.
@@ -189,17 +191,13 @@ fn step(ours: &[Turn], replay: &[Said], at: &At, turn: &Turn) -> Result<At, Stri
     let theirs: String = replay[begin..end].iter().map(|item| bare(&item.text)).collect();
     let last = at.turn + 1 == ours.len();
     let next = At { turn: at.turn + 1, item: end, matched: true, lacks: false, more: None };
-    if theirs == turn.answer {
-        Ok(next)
-    } else if turn.may_lack && turn.answer.starts_with(&theirs) {
-        Ok(At { lacks: true, ..next })
-    } else if theirs.starts_with(&turn.answer) && last {
-        Ok(At { item: begin, more: Some((begin, turn.answer.chars().count())), ..next })
-    } else if theirs.starts_with(&turn.answer) && turn.may_lack {
+    match alike(&turn.answer, &theirs) {
+        Alike::Same => Ok(next),
+        Alike::Shorter if turn.may_lack => Ok(At { lacks: true, ..next }),
+        Alike::Longer(known) if last => Ok(At { item: begin, more: Some((begin, known)), ..next }),
         // What it said more was of no use any more when the next prompt was sent.
-        Ok(next)
-    } else {
-        Err(format!("the answer of turn {number} is another one in the agent's memory"))
+        Alike::Longer(_) if turn.may_lack => Ok(next),
+        _ => Err(format!("the answer of turn {number} is another one in the agent's memory")),
     }
 }
 

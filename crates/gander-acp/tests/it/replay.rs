@@ -114,3 +114,21 @@ fn g13_a_prompt_that_was_sent_again_is_found_once_or_twice() {
     let many: Vec<&str> = std::iter::repeat_n(["?u:hi", "?a:par"], 2000).flatten().chain(["u:hi", "a:x"]).collect();
     check(&many, &["u:hi", "a:x"], &Compared::Same);
 }
+
+#[test]
+fn g13_replaced_characters_are_no_contradiction() {
+    check(&["u:hi", "a:bad \u{fffd}\u{fffd} bytes"], &["u:hi", "a:bad \u{fffd}\u{fffd} bytes"], &Compared::Same);
+    // The agent kept the character whose halves came one by one, or dropped what was none.
+    check(&["u:hi", "a:caf\u{fffd}\u{fffd}"], &["u:hi", "a:café"], &Compared::Same);
+    check(&["u:hi", "a:bad \u{fffd}\u{fffd} bytes"], &["u:hi", "a:bad  bytes"], &Compared::Same);
+    check(
+        &["?u:hi", "?a:caf\u{fffd}\u{fffd} o"],
+        &["u:hi", "a:café olé"],
+        &extra(&[(Who::Agent, "lé", 1, false)]),
+    );
+    check(
+        &["u:hi", "a:bad \u{fffd} bytes"],
+        &["u:hi", "a:something else"],
+        &contradiction("the answer of turn 1 is another one in the agent's memory"),
+    );
+}

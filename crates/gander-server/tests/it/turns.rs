@@ -356,3 +356,17 @@ async fn what_cannot_be_sent_is_kept_and_said() {
         world.post(&format!("sessions/{session}/turns"), body).await.refused(400, "bad_request");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g13_replaced_characters_and_a_crash_do_not_stop_the_next_send() {
+    let world = World::start().await;
+    let (_, session) = world.window().await;
+    assert_eq!(world.turn(&session, "/invalid-utf8").await["state"], "ended");
+    assert!(said(&world.entries(&session).await).contains("bad \u{fffd}\u{fffd} bytes"));
+    assert_eq!(world.turn(&session, "/crash").await["state"], "interrupted");
+    assert_eq!(world.turn(&session, "/echo on we go").await["state"], "ended");
+    let links = world.entries(&session).await.iter().filter(|entry| entry["kind"] == "linked").count();
+    assert_eq!(links, 1, "the same agent session goes on");
+    let found = world.get("findings").await.ok();
+    assert!(found["findings"].as_array().unwrap().iter().all(|f| f["kind"] != "agent_memory_contradicts"), "{found}");
+}

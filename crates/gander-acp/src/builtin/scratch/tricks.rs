@@ -66,7 +66,11 @@ impl Turn {
                 )
                 .into_bytes();
                 line.extend_from_slice(b"\xff\xfe bytes\"}}}}\n");
+                self.end_message();
                 self.print_raw(&line).await;
+                // Remembered in a spelling of its own, as agents do.
+                let content = json!({"type": "text", "text": r"bad \xff\xfe bytes"});
+                self.keep(json!({"sessionUpdate": "agent_message_chunk", "content": content}));
                 self.say("I printed bytes that are not UTF-8.\n").await
             }
             "orphan" => self.orphan().await,
