@@ -45,6 +45,8 @@ pub enum Code {
     TooMany,
     /// It took longer than the bound.
     TimedOut,
+    /// The store is being handed over to another version.
+    HandingOver,
     /// The process is stopping.
     Stopping,
     /// The agent could not be started or refused.
@@ -75,6 +77,7 @@ impl Code {
             Code::TooLarge => "too_large",
             Code::TooMany => "too_many",
             Code::TimedOut => "timed_out",
+            Code::HandingOver => "handing_over",
             Code::Stopping => "stopping",
             Code::AgentFailed => "agent_failed",
             Code::Internal => "internal",
@@ -102,7 +105,7 @@ impl Code {
             Code::TooMany => 429,
             Code::TimedOut => 408,
             Code::AgentFailed => 502,
-            Code::NotSaving | Code::Stopping => 503,
+            Code::NotSaving | Code::HandingOver | Code::Stopping => 503,
             Code::Internal => 500,
         }
     }
@@ -128,6 +131,7 @@ impl Code {
             Code::TooLarge => "Too large",
             Code::TooMany => "Too many requests",
             Code::TimedOut => "It took too long",
+            Code::HandingOver => "Gander hands over to another version",
             Code::Stopping => "Gander is stopping",
             Code::AgentFailed => "The agent failed",
             Code::Internal => "Something went wrong inside",
@@ -179,6 +183,10 @@ impl ApiError {
             Code::TooLarge => ("Nothing was changed.", "Send less at a time."),
             Code::TooMany => ("Nothing was changed.", "Wait a moment and try again."),
             Code::TimedOut => ("What was acknowledged is on disk.", "Try again."),
+            Code::HandingOver => (
+                "What was acknowledged is on disk; drafts stay in the page.",
+                "Wait a moment: the page comes back by itself. Then send again.",
+            ),
             Code::Stopping => ("What was acknowledged is on disk.", "Start Gander again."),
             Code::AgentFailed => {
                 ("The session and its prompts are kept.", "Check the agent with `gander agents check`.")

@@ -16,7 +16,7 @@ use crate::error::{ReadError, WriteError};
 use crate::read::Reader;
 use crate::tx::{Result, Tx};
 use crate::view::Draft;
-use crate::{blobs, changes, listing, project, sessions};
+use crate::{blobs, changes, copies, listing, project, sessions};
 
 /// A session as its witnessed head and its row show it.
 #[derive(Clone, Debug)]
@@ -167,17 +167,12 @@ impl Reader<'_> {
 
     /// The recovered copy that holds a session's entry with this hash.
     pub fn copy_of(&self, session: SessionId, hash: Hash) -> std::result::Result<Option<SessionId>, ReadError> {
-        let copy = self.setting(&copy_key(session, hash))?.and_then(|copy| copy.parse().ok());
-        Ok(copy)
+        Ok(copies::get(self.conn, session, hash)?)
     }
 }
 
 fn document(kind: &'static str, key: String, session: Option<SessionId>, json: &serde_json::Value) -> CarriedDocument {
     CarriedDocument { kind, key, session, json: json.to_string() }
-}
-
-fn copy_key(session: SessionId, hash: Hash) -> String {
-    format!("copy_of {session} {hash}")
 }
 
 impl Tx<'_> {
@@ -320,8 +315,7 @@ impl Tx<'_> {
     /// anew, each with its origin. The same last entry is never copied twice.
     pub fn recover_copy(&mut self, session: SessionId, common: Option<Head>, entries: &[Entry]) -> Result<SessionId> {
         let last = entries.last().ok_or_else(|| WriteError::Invalid("there is nothing to recover".to_owned()))?;
-        let key = copy_key(session, last.header.hash);
-        if let Some(copy) = crate::settings::get(self.conn, &key)?.and_then(|copy| copy.parse().ok()) {
+        if let Some(copy) = copies::get(self.conn, session, last.header.hash)? {
             return Ok(copy);
         }
         let before = self.state(session)?;
@@ -362,7 +356,7 @@ impl Tx<'_> {
         let name = before.name.as_deref().unwrap_or("Chat");
         let named = json!({ "name": format!("{name} (recovered)"), "named_by": NamedBy::Auto, "after": self.state(copy)?.named_seq });
         self.append(copy, Kind::NAMED, sessions::body(By::Gander, &named)?)?;
-        self.set(&key, Some(&copy.to_string()))?;
+        copies::put(self.conn, session, last.header.hash, copy)?;
         listing::refresh(self.conn, copy)?;
         self.touch_session(copy);
         Ok(copy)

@@ -84,12 +84,26 @@ pub enum OpenError {
         holder: String,
     },
     /// A newer Gander wrote it and an older one may not write to it any more.
-    #[error("the journal has format {found}; this version writes format {known} and must not touch it")]
+    #[error(
+        "the journal has format {found}, which gander {by} wrote; this version writes format {known} and must not touch it"
+    )]
     Newer {
         /// The format found.
         found: u32,
         /// The newest format that this version knows.
         known: u32,
+        /// The version that wrote it last.
+        by: String,
+    },
+    /// It could not be brought to this version's format, and is as it was.
+    #[error("the journal could not be brought from format {found} to format {known}; it is as it was")]
+    Migration {
+        /// The format found.
+        found: u32,
+        /// The format that this version writes.
+        known: u32,
+        /// Why not.
+        source: Box<OpenError>,
     },
     /// The engine linked at run time is older than the one that is safe.
     #[error("SQLite {found} can lose commits in WAL mode; at least {wanted} is needed")]
@@ -149,6 +163,9 @@ pub enum WriteError {
     /// The journal cannot save at present; it heals by itself.
     #[error("not saving: {0}")]
     NotSaving(String),
+    /// The journal is frozen for a handover: nothing is written until it is thawed, or another process has it.
+    #[error("the journal is handed over")]
+    Frozen,
     /// The journal is being closed, or another process has taken it over.
     #[error("the journal no longer takes writes: {0}")]
     Closed(String),

@@ -9,7 +9,7 @@ type Rule = (String, String);
 /// Triggers and indexes as this version makes them.
 fn wanted() -> rusqlite::Result<Vec<Rule>> {
     let fresh = Connection::open_in_memory()?;
-    fresh.execute_batch(include_str!("schema.sql"))?;
+    migrate::make_tables(&fresh)?;
     rules(&fresh)
 }
 

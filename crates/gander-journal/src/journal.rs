@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -22,7 +22,7 @@ use crate::search::{Search, SearchPage};
 use crate::tx::Tx;
 use crate::verified::Verified;
 use crate::writer::{Closure, Message, Saving, Writer};
-use crate::{changes, checkpoint, connect, migrate, place, read_only, startup, witness};
+use crate::{changes, checkpoint, connect, migrate, read_only, startup, witness};
 
 /// Closures that wait for the writer, at most.
 const QUEUE_MAX: usize = 1024;
@@ -35,6 +35,7 @@ struct Inner {
     dir: PathBuf,
     epoch: u64,
     unclean: bool,
+    frozen: Arc<AtomicBool>,
     queue: Option<SyncSender<Message>>,
     room: Semaphore,
     saving: watch::Receiver<Saving>,
@@ -60,15 +61,17 @@ impl Journal {
     /// One that a newer version wrote, that may not be written, or whose structure is damaged is opened for reading
     /// where that is possible: [`Journal::read_only`] says why, and writes fail with [`WriteError::NotSaving`].
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Journal, OpenError> {
-        let dir = dir.as_ref().to_owned();
-        Self::open_to_write(dir.clone(), options.clone()).or_else(|error| match read_only::reason(&error) {
-            Some(reason) => Self::open_to_read(dir, options, reason).unwrap_or(Err(error)),
-            None => Err(error),
-        })
+        match Self::inspect(&dir, options.clone()) {
+            Ok(inspected) => inspected.open(),
+            Err(error) => match read_only::reason(&error) {
+                Some(reason) => Self::open_to_read(dir.as_ref().to_owned(), options, reason).unwrap_or(Err(error)),
+                None => Err(error),
+            },
+        }
     }
 
     /// `None` when it cannot be read either.
-    fn open_to_read(dir: PathBuf, options: Options, reason: String) -> Option<Result<Journal, OpenError>> {
+    pub(crate) fn open_to_read(dir: PathBuf, options: Options, reason: String) -> Option<Result<Journal, OpenError>> {
         let path = dir.join("journal.db");
         let since_ms = options.clock.now_ms();
         let lock = match Lock::take(&dir, &options.version, since_ms) {
@@ -76,20 +79,36 @@ impl Journal {
             taken => taken.ok(),
         };
         let access = read_only::access(&path, lock.is_some());
+        tracing::error!(reason, "the journal is opened for reading only");
+        let shown = Self::shown(dir, &options, reason, lock, access, |r| {
+            r.counts()?;
+            r.windows()?;
+            Ok(())
+        });
+        shown.ok().map(|(journal, ())| Ok(journal))
+    }
+
+    /// A journal that is only read, and what the first read of it gave.
+    pub(crate) fn shown<T>(
+        dir: PathBuf,
+        options: &Options,
+        reason: String,
+        lock: Option<Lock>,
+        access: Access,
+        first: impl FnOnce(&Reader<'_>) -> Result<T, ReadError>,
+    ) -> Result<(Journal, T), ReadError> {
+        let path = dir.join("journal.db");
+        let since_ms = options.clock.now_ms();
         let pool = Arc::new(Pool::new(path.clone(), access, options.keep_readers));
         let verified = Arc::new(Verified::default());
-        let (epoch, revision) = pool
-            .read(&verified, |r| {
-                r.counts()?;
-                r.windows()?;
-                Ok((migrate::meta::<i64>(r.conn, "epoch")?.unwrap_or(0), changes::last_revision(r.conn)?))
-            })
-            .ok()?;
-        tracing::error!(reason, "the journal is opened for reading only");
+        let (epoch, revision, found) = pool.read(&verified, |r| {
+            Ok((migrate::meta::<i64>(r.conn, "epoch")?.unwrap_or(0), changes::last_revision(r.conn)?, first(r)?))
+        })?;
         let bell = Arc::new(Bell::default());
-        Some(Ok(Journal(Arc::new(Inner {
+        let journal = Journal(Arc::new(Inner {
             epoch: epoch.cast_unsigned(),
             unclean: false,
+            frozen: Arc::default(),
             queue: None,
             room: Semaphore::new(QUEUE_MAX),
             saving: watch::channel(Saving::No { since_ms, reason: reason.clone() }).1,
@@ -97,20 +116,17 @@ impl Journal {
             pool,
             verified,
             search: Arc::new(Search::new(&dir, &path, bell)),
-            clock: options.clock,
+            clock: options.clock.clone(),
             threads: Mutex::new(Vec::new()),
             read_only: Some(ReadOnly { reason, _lock: lock }),
             dir,
-        }))))
+        }));
+        Ok((journal, found))
     }
 
-    fn open_to_write(dir: PathBuf, options: Options) -> Result<Journal, OpenError> {
-        connect::check_engine()?;
-        make_private(&dir)?;
-        place::check(&dir)?;
-        let lock = Lock::take(&dir, &options.version, options.clock.now_ms())?;
+    /// What [`Journal::inspect`] looked at, with the lock that it took.
+    pub(crate) fn open_to_write(dir: PathBuf, options: Options, lock: Lock) -> Result<Journal, OpenError> {
         let path = dir.join("journal.db");
-        startup::guard(&dir, &path)?;
         make_file(&path)?;
         let mut conn = connect::writer(&path)?;
         migrate::ensure(&mut conn, &options)?;
@@ -155,7 +171,9 @@ impl Journal {
             search_bell,
         };
         let clock = options.clock.clone();
+        let frozen = Arc::new(AtomicBool::new(false));
         let writer = Writer {
+            frozen: frozen.clone(),
             path: path.clone(),
             options,
             conn,
@@ -180,6 +198,7 @@ impl Journal {
             dir,
             epoch,
             unclean,
+            frozen,
             queue: Some(queue),
             room: Semaphore::new(QUEUE_MAX),
             saving,
@@ -237,6 +256,25 @@ impl Journal {
         let (message, answer) = job(closure);
         self.0.queue.as_ref().ok_or_else(|| self.refusal())?.send(message).map_err(|_| closed())?;
         answer.blocking_recv().map_err(|_| closed())?
+    }
+
+    /// From when this returns nothing is written any more: every write gets [`WriteError::Frozen`], until
+    /// [`Journal::thaw`]. What was acknowledged before is committed, and reading goes on.
+    pub async fn freeze(&self) -> Result<(), WriteError> {
+        self.0.frozen.store(true, Ordering::SeqCst);
+        // Behind everything that was taken before; refused like all that comes now.
+        match self.write(|_| Ok(())).await {
+            Ok(()) | Err(WriteError::Frozen) => Ok(()),
+            Err(error) => {
+                self.thaw();
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes writes again.
+    pub fn thaw(&self) {
+        self.0.frozen.store(false, Ordering::SeqCst);
     }
 
     /// Reads in one transaction, on this thread.
@@ -343,7 +381,7 @@ fn next_epoch(conn: &rusqlite::Connection, options: &Options) -> Result<(u64, bo
 }
 
 /// The data folder, for its owner alone.
-fn make_private(dir: &Path) -> Result<(), OpenError> {
+pub(crate) fn make_private(dir: &Path) -> Result<(), OpenError> {
     let io = |source| OpenError::Io { path: dir.to_owned(), source };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
     let mode = fs::metadata(dir).map_err(io)?.permissions().mode();

@@ -27,6 +27,11 @@ pub trait Faults: Send + Sync {
         Ok(())
     }
 
+    /// Called in the middle of a migration, when tables were made and data is to be moved; an error fails it.
+    fn during_migration(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+
     /// Called before the files are opened again after a fault.
     fn before_reopen(&self) -> std::io::Result<()> {
         Ok(())

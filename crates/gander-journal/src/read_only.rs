@@ -10,7 +10,11 @@ use crate::error::{Fault, OpenError};
 /// Why a journal that failed to open for writing is opened for reading; `None` when it must not be opened at all.
 pub fn reason(error: &OpenError) -> Option<String> {
     match error {
-        OpenError::Newer { .. } => Some(format!("{error}; it is shown and not changed: start the newer Gander")),
+        OpenError::Newer { by, .. } => Some(format!(
+            "{error}; it is shown and not changed: start gander {by} or a newer one; to stay with this version, run \
+             `gander upgrade rollback` with the newer one, or restore a snapshot into another data folder \
+             (`gander backup list` names them)"
+        )),
         OpenError::Store(store) => match store.fault {
             Fault::Corrupt => Some(
                 "the database's own structure is damaged; what can be read is shown, and nothing is written over it: \

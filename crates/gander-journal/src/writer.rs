@@ -8,7 +8,7 @@
 //! nothing had happened. [`crate::heal`] opens the files anew, and verifies them, before the next group.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
@@ -58,6 +58,7 @@ pub enum Saving {
 /// Why a group was not acknowledged.
 #[derive(Clone, Debug)]
 pub enum Unsaved {
+    Frozen,
     Fault(String),
     Closed(String),
 }
@@ -65,6 +66,7 @@ pub enum Unsaved {
 impl From<Unsaved> for WriteError {
     fn from(why: Unsaved) -> Self {
         match why {
+            Unsaved::Frozen => WriteError::Frozen,
             Unsaved::Fault(reason) => WriteError::NotSaving(reason),
             Unsaved::Closed(reason) => WriteError::Closed(reason),
         }
@@ -153,6 +155,8 @@ pub struct Writer {
     pub verified: Arc<Verified>,
     pub pool: Arc<Pool>,
     pub wal_pages: Arc<AtomicU32>,
+    /// Nothing is written: what comes is refused.
+    pub frozen: Arc<AtomicBool>,
     pub checkpoint: SyncSender<()>,
     /// Given back when the writer is done, and not before.
     pub lock: Lock,
@@ -295,12 +299,16 @@ impl Writer {
         let mut erased = false;
         let begun = self.begin();
         while let Some(mut job) = next.take() {
-            let verdict = match &begun {
-                Ok(()) => self.run_one(&mut *job, &mut erased),
-                Err(_) => Ok(()),
-            };
-            jobs.push(job);
-            verdict?;
+            if self.frozen.load(Ordering::SeqCst) {
+                job.settle(Err(Unsaved::Frozen));
+            } else {
+                let verdict = match &begun {
+                    Ok(()) => self.run_one(&mut *job, &mut erased),
+                    Err(_) => Ok(()),
+                };
+                jobs.push(job);
+                verdict?;
+            }
             if begun.is_ok() && jobs.len() < GROUP_MAX && started.elapsed() < GROUP_TIME {
                 next = match self.queue.try_recv() {
                     Ok(Message::Run(job)) => Some(job),
@@ -396,6 +404,7 @@ impl Writer {
         self.saving.send_replace(Saving::No {
             since_ms: self.options.clock.now_ms(),
             reason: match why {
+                Unsaved::Frozen => WriteError::Frozen.to_string(),
                 Unsaved::Fault(text) | Unsaved::Closed(text) => text.clone(),
             },
         });

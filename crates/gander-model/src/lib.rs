@@ -7,6 +7,7 @@
 
 pub mod body;
 pub mod chain;
+pub mod documents;
 pub mod entry;
 pub mod hash;
 pub mod ids;
@@ -20,6 +21,7 @@ pub mod updates;
 pub const VERSION: &str = env!("GANDER_VERSION");
 
 pub use body::{Body, BodyError, By, Data, DataRef};
+pub use documents::{Document, DocumentsDigest};
 pub use entry::{Entry, EntryHeader, Head, Seq};
 pub use hash::{Hash, Salt, content_hash};
 pub use ids::{FindingId, ItemId, JournalId, PermissionId, SessionId, TurnId, UpgradeId, WindowId};

@@ -27,6 +27,9 @@ impl From<WriteError> for ApiError {
             WriteError::NotSaving(reason) => {
                 ApiError::new(Code::NotSaving, format!("The journal cannot save: {reason}")).with("reason", reason)
             }
+            WriteError::Frozen => {
+                ApiError::new(Code::HandingOver, "The store is being handed over to another version.")
+            }
             WriteError::Closed(why) => ApiError::new(Code::Stopping, why),
             WriteError::HeadMoved { head } => {
                 ApiError::new(Code::HeadMoved, format!("The conversation has moved on to entry {}.", head.seq))

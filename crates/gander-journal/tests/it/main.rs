@@ -8,7 +8,10 @@ mod disk;
 mod erasing;
 mod fixtures;
 mod forks;
+mod inspect;
 mod lists;
+#[cfg(feature = "format-2")]
+mod migration;
 mod names_links;
 mod power;
 mod random;
