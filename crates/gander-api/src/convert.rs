@@ -40,6 +40,7 @@ pub(crate) fn session(view: &view::SessionView) -> dto::Session {
         entries: state.head.seq.0,
         head: head(state.head),
         created_at: rfc3339(state.created_at_ms),
+        place: view.place,
         last_turn_at: state.last_turn_at_ms.map(rfc3339),
         running: view.turn.is_some(),
         turn: view.turn.as_ref().map(turn),

@@ -34,34 +34,52 @@ fn bucket(conn: &Connection, state: &SessionState) -> rusqlite::Result<Bucket> {
     })
 }
 
+/// Where a session stands in its list: the position of its last prompt or turn's end, else of its first own entry. A
+/// clock that is set back moves nothing.
+fn place(conn: &Connection, state: &SessionState) -> rusqlite::Result<i64> {
+    let found = conn
+        .prepare_cached("SELECT position FROM entries WHERE session_id = ?1 AND seq >= ?2 ORDER BY seq LIMIT 1")?
+        .query_row(params![state.session_id.as_bytes(), int(state.last_turn_seq.0)], |row| row.get(0))
+        .optional()?;
+    // A damaged session can lack the entry; it is listed all the same.
+    Ok(found.unwrap_or(0))
+}
+
 /// Brings a session's row up to date.
 pub fn refresh(conn: &Connection, session: SessionId) -> rusqlite::Result<()> {
     let Some(state) = project::load(conn, session)? else { return Ok(()) };
-    let bucket = bucket(conn, &state)?;
-    let order_ms = state.last_turn_at_ms.unwrap_or(state.created_at_ms);
+    refresh_with(conn, &state)
+}
+
+/// [`refresh`] for one whose state is at hand.
+pub fn refresh_with(conn: &Connection, state: &SessionState) -> rusqlite::Result<()> {
+    let session = state.session_id;
+    let (bucket, place) = (bucket(conn, state)?, place(conn, state)?);
     let row: Option<(String, i64)> = conn
-        .prepare_cached("SELECT bucket, order_ms FROM listing WHERE session_id = ?1")?
+        .prepare_cached("SELECT bucket, place FROM listing WHERE session_id = ?1")?
         .query_row([session.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     match row {
-        Some((listed, at)) if listed == bucket.as_str() && at == order_ms => Ok(()),
+        Some((listed, at)) if listed == bucket.as_str() && at == place => Ok(()),
         Some(_) => conn
-            .prepare_cached("UPDATE listing SET bucket = ?2, order_ms = ?3 WHERE session_id = ?1")?
-            .execute(params![session.as_bytes(), bucket.as_str(), order_ms])
+            .prepare_cached("UPDATE listing SET bucket = ?2, place = ?3 WHERE session_id = ?1")?
+            .execute(params![session.as_bytes(), bucket.as_str(), place])
             .map(drop),
         None => conn
-            .prepare_cached("INSERT INTO listing (session_id, bucket, order_ms) VALUES (?1, ?2, ?3)")?
-            .execute(params![session.as_bytes(), bucket.as_str(), order_ms])
+            .prepare_cached("INSERT INTO listing (session_id, bucket, place) VALUES (?1, ?2, ?3)")?
+            .execute(params![session.as_bytes(), bucket.as_str(), place])
             .map(drop),
     }
 }
 
 /// Whether a session's row is where the session belongs.
 pub fn is_right(conn: &Connection, state: &SessionState) -> rusqlite::Result<bool> {
-    let bucket = bucket(conn, state)?;
-    let order_ms = state.last_turn_at_ms.unwrap_or(state.created_at_ms);
-    conn.prepare_cached("SELECT 1 FROM listing WHERE session_id = ?1 AND bucket = ?2 AND order_ms = ?3")?
-        .exists(params![state.session_id.as_bytes(), bucket.as_str(), order_ms])
+    let (bucket, place) = (bucket(conn, state)?, place(conn, state)?);
+    conn.prepare_cached("SELECT 1 FROM listing WHERE session_id = ?1 AND bucket = ?2 AND place = ?3")?.exists(params![
+        state.session_id.as_bytes(),
+        bucket.as_str(),
+        place
+    ])
 }
 
 /// Remembers that the user has seen a session up to an entry.

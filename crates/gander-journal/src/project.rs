@@ -8,12 +8,12 @@ use crate::connect::{hash_at, int, session_at, u64_at};
 use crate::entries;
 
 /// Columns in the order in which [`from_row`] reads them.
-pub const COLUMNS: &str = "s.session_id, s.head_seq, s.head_hash, s.created_at_ms, s.last_turn_at_ms, s.status, s.name, \
-     s.named_by, s.named_seq, s.agent, s.cwd, s.prompts, s.last_prompt_seq, s.barrier_seq, s.news_seq, s.interrupted, \
+pub const COLUMNS: &str = "s.session_id, s.head_seq, s.head_hash, s.created_at_ms, s.last_turn_at_ms, \
+     s.last_turn_seq, s.status, s.name, s.named_by, s.named_seq, s.agent, s.cwd, s.prompts, s.last_prompt_seq, s.barrier_seq, s.news_seq, s.interrupted, \
      s.preview, s.origin_session, s.origin_seq, s.origin_hash, s.bytes, s.checksum";
 
 /// How many columns those are.
-pub const COLUMN_COUNT: usize = 22;
+pub const COLUMN_COUNT: usize = 23;
 
 /// A stored row, and whether it matches its checksum.
 pub struct StoredState {
@@ -26,32 +26,33 @@ pub fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredState> {
     state.head = Head { seq: Seq(u64_at(row, 1)?), hash: hash_at(row, 2)? };
     state.created_at_ms = row.get(3)?;
     state.last_turn_at_ms = row.get(4)?;
-    let status = row.get_ref(5)?.as_str().unwrap_or_default().parse();
-    state.name = row.get(6)?;
-    let named_by = row.get_ref(7)?.as_str().unwrap_or_default().parse();
-    state.named_seq = Seq(u64_at(row, 8)?);
-    state.agent = row.get(9)?;
-    state.cwd = row.get(10)?;
-    state.prompts = u64_at(row, 11)?;
-    state.last_prompt_seq = Seq(u64_at(row, 12)?);
-    state.barrier_seq = Seq(u64_at(row, 13)?);
-    state.news_seq = Seq(u64_at(row, 14)?);
-    state.interrupted = row.get::<_, Option<[u8; 16]>>(15)?.map(TurnId::from_bytes);
-    state.preview = row.get(16)?;
-    if let Some(session) = row.get::<_, Option<[u8; 16]>>(17)? {
+    state.last_turn_seq = Seq(u64_at(row, 5)?);
+    let status = row.get_ref(6)?.as_str().unwrap_or_default().parse();
+    state.name = row.get(7)?;
+    let named_by = row.get_ref(8)?.as_str().unwrap_or_default().parse();
+    state.named_seq = Seq(u64_at(row, 9)?);
+    state.agent = row.get(10)?;
+    state.cwd = row.get(11)?;
+    state.prompts = u64_at(row, 12)?;
+    state.last_prompt_seq = Seq(u64_at(row, 13)?);
+    state.barrier_seq = Seq(u64_at(row, 14)?);
+    state.news_seq = Seq(u64_at(row, 15)?);
+    state.interrupted = row.get::<_, Option<[u8; 16]>>(16)?.map(TurnId::from_bytes);
+    state.preview = row.get(17)?;
+    if let Some(session) = row.get::<_, Option<[u8; 16]>>(18)? {
         state.origin = Some(Origin {
             session_id: SessionId::from_bytes(session),
-            seq: Seq(u64_at(row, 18)?),
-            hash: row.get::<_, Option<[u8; 32]>>(19)?.map_or(Hash::ZERO, Hash),
+            seq: Seq(u64_at(row, 19)?),
+            hash: row.get::<_, Option<[u8; 32]>>(20)?.map_or(Hash::ZERO, Hash),
         });
     }
-    state.bytes = u64_at(row, 20)?;
+    state.bytes = u64_at(row, 21)?;
     let mut sound = true;
     match (status, named_by) {
         (Ok(status), Ok(named_by)) => (state.status, state.named_by) = (status, named_by),
         _ => sound = false,
     }
-    sound = sound && row.get_ref(21)?.as_str().unwrap_or_default() == state.checksum();
+    sound = sound && row.get_ref(22)?.as_str().unwrap_or_default() == state.checksum();
     Ok(StoredState { state, sound })
 }
 
@@ -93,10 +94,11 @@ pub fn fold(conn: &Connection, session: SessionId) -> rusqlite::Result<Option<Se
 /// Writes a session's row.
 pub fn store(conn: &Connection, state: &SessionState) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "INSERT OR REPLACE INTO sessions (session_id, head_seq, head_hash, created_at_ms, last_turn_at_ms, status, name,
-            named_by, named_seq, agent, cwd, prompts, last_prompt_seq, barrier_seq, news_seq, interrupted, preview,
+        "INSERT OR REPLACE INTO sessions (session_id, head_seq, head_hash, created_at_ms, last_turn_at_ms, last_turn_seq,
+            status, name, named_by, named_seq, agent, cwd, prompts, last_prompt_seq, barrier_seq, news_seq, interrupted, preview,
             origin_session, origin_seq, origin_hash, bytes, checksum)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
+            ?23)",
     )?
     .execute(params![
         state.session_id.as_bytes(),
@@ -104,6 +106,7 @@ pub fn store(conn: &Connection, state: &SessionState) -> rusqlite::Result<()> {
         state.head.hash.0,
         state.created_at_ms,
         state.last_turn_at_ms,
+        int(state.last_turn_seq.0),
         state.status.as_str(),
         state.name,
         state.named_by.as_str(),

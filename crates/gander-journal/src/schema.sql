@@ -82,6 +82,7 @@ CREATE TABLE sessions (
     head_hash       BLOB NOT NULL,
     created_at_ms   INTEGER NOT NULL,
     last_turn_at_ms INTEGER,
+    last_turn_seq   INTEGER NOT NULL,
     status          TEXT NOT NULL,
     name            TEXT,
     named_by        TEXT NOT NULL,
@@ -102,17 +103,18 @@ CREATE TABLE sessions (
 ) STRICT, WITHOUT ROWID;
 
 -- What is known of a session here and in no entry: where it is listed, who owns it while it is empty, what was seen.
+-- `place` is the position of its last prompt or turn's end (else of its first entry): no clock orders a list.
 CREATE TABLE listing (
     session_id   BLOB PRIMARY KEY,
     bucket       TEXT NOT NULL,
     pinned       INTEGER NOT NULL DEFAULT 0,
-    order_ms     INTEGER NOT NULL,
+    place        INTEGER NOT NULL,
     owner_window BLOB,
     seen_seq     INTEGER NOT NULL DEFAULT 0,
     queue_held   INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX listing_bucket ON listing (bucket, pinned DESC, order_ms DESC, session_id DESC);
-CREATE INDEX listing_all ON listing (pinned DESC, order_ms DESC, session_id DESC);
+CREATE INDEX listing_bucket ON listing (bucket, pinned DESC, place DESC, session_id DESC);
+CREATE INDEX listing_all ON listing (pinned DESC, place DESC, session_id DESC);
 CREATE INDEX listing_owner ON listing (owner_window) WHERE bucket = 'empty';
 
 CREATE TABLE quarantine (
@@ -167,7 +169,9 @@ CREATE TABLE queue (
     PRIMARY KEY (session_id, turn_id)
 ) STRICT, WITHOUT ROWID;
 
--- Items being streamed. Their parts are rows of `changes`, chained backwards from last_revision.
+-- Items being streamed. Their parts are rows of `changes`, each naming the one before. The newest is found from
+-- `known_revision` on: the row itself is written again only once in 256 revisions, so that a part costs one page.
+-- `data_hash` is its data as far as `data_revision`, written beside the entries ahead of its own.
 CREATE TABLE open_items (
     session_id     BLOB NOT NULL,
     item           BLOB NOT NULL,
@@ -176,8 +180,9 @@ CREATE TABLE open_items (
     kind           TEXT NOT NULL,
     at_ms          INTEGER NOT NULL,
     first_revision INTEGER NOT NULL,
-    last_revision  INTEGER NOT NULL,
-    size           INTEGER NOT NULL,
+    known_revision INTEGER NOT NULL,
+    data_revision  INTEGER,
+    data_hash      BLOB,
     PRIMARY KEY (session_id, item)
 ) STRICT, WITHOUT ROWID;
 
@@ -235,10 +240,11 @@ CREATE TABLE grants (
 
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
--- Large content, once per content, in chunks of at most 1 MiB.
+-- Large content, once per content, in chunks of at most 1 MiB. One without a hash is still being written; a start
+-- drops it.
 CREATE TABLE contents (
     content_id INTEGER PRIMARY KEY,
-    hash       BLOB NOT NULL UNIQUE,
+    hash       BLOB UNIQUE,
     bytes      INTEGER NOT NULL,
     mime       TEXT NOT NULL,
     at_ms      INTEGER NOT NULL
@@ -260,7 +266,8 @@ CREATE TABLE content_uses (
 CREATE INDEX content_uses_position ON content_uses (position);
 
 -- Everything that a window could see, in the order of its commits. A part of an open item lives here and nowhere
--- else until its entry is written; rows older than the last `keep_changes` are trimmed once no open item needs them.
+-- else until its entry is written: `start` and `stop` are the item's size before and after it (bytes of text, else
+-- updates), `bytes` is all of its updates so far, `previous` the part before. Rows older than the last `keep_changes` are trimmed once no open item needs them.
 CREATE TABLE changes (
     revision   INTEGER PRIMARY KEY,
     type       TEXT NOT NULL,
@@ -269,6 +276,8 @@ CREATE TABLE changes (
     seq        INTEGER,
     item       BLOB,
     start      INTEGER,
+    stop       INTEGER,
+    bytes      INTEGER,
     previous   INTEGER,
     updates    TEXT
 ) STRICT;

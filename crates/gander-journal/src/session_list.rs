@@ -29,14 +29,14 @@ pub struct After {
     /// Of the last session.
     pub pinned: bool,
     /// Of the last session.
-    pub order_ms: i64,
+    pub place: i64,
     /// The last session.
     pub session: SessionId,
 }
 
 impl std::fmt::Display for After {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", u8::from(self.pinned), self.order_ms, self.session)
+        write!(f, "{}.{}.{}", u8::from(self.pinned), self.place, self.session)
     }
 }
 
@@ -49,13 +49,13 @@ impl std::str::FromStr for After {
         let mut next = || parts.next().ok_or(bad.clone());
         Ok(After {
             pinned: next()? == "1",
-            order_ms: next()?.parse().map_err(|_| bad.clone())?,
+            place: next()?.parse().map_err(|_| bad.clone())?,
             session: next()?.parse().map_err(|_| bad.clone())?,
         })
     }
 }
 
-/// A page of sessions: pinned first, then by their last turn.
+/// A page of sessions: pinned first, then by their last turn, in the order in which turns were recorded.
 #[derive(Clone, Debug)]
 pub struct SessionPage {
     /// The sessions.
@@ -103,11 +103,6 @@ impl Counts {
     }
 }
 
-struct Listed {
-    view: SessionView,
-    order_ms: i64,
-}
-
 impl Reader<'_> {
     /// A page of the session list.
     pub fn sessions(&self, filter: &Filter, after: Option<After>, limit: usize) -> Result<SessionPage, ReadError> {
@@ -125,10 +120,10 @@ impl Reader<'_> {
         };
         let page = format!(
             "SELECT {COLUMNS}, {LISTING} FROM listing l JOIN sessions s USING (session_id)
-             WHERE {in_bucket} {narrow} AND (?4 IS NULL OR (l.pinned, l.order_ms, l.session_id) < (?4, ?5, ?6))
-             ORDER BY l.pinned DESC, l.order_ms DESC, l.session_id DESC LIMIT ?7"
+             WHERE {in_bucket} {narrow} AND (?4 IS NULL OR (l.pinned, l.place, l.session_id) < (?4, ?5, ?6))
+             ORDER BY l.pinned DESC, l.place DESC, l.session_id DESC LIMIT ?7"
         );
-        let mut listed = Vec::with_capacity(limit);
+        let mut sessions = Vec::with_capacity(limit);
         {
             let mut query = self.conn.prepare_cached(&page)?;
             let mut rows = query.query(params![
@@ -136,20 +131,20 @@ impl Reader<'_> {
                 filter.agent,
                 text,
                 after.map(|a| a.pinned),
-                after.map(|a| a.order_ms),
+                after.map(|a| a.place),
                 after.map(|a| *a.session.as_bytes()),
                 limit as i64 + 1
             ])?;
             while let Some(row) = rows.next()? {
-                listed.push(self.listed(row)?);
+                sessions.push(self.listed(row)?);
             }
         }
-        let more = listed.len() > limit;
-        listed.truncate(limit);
-        let next = listed.last().filter(|_| more).map(|last| After {
-            pinned: last.view.pinned,
-            order_ms: last.order_ms,
-            session: last.view.id(),
+        let more = sessions.len() > limit;
+        sessions.truncate(limit);
+        let next = sessions.last().filter(|_| more).map(|last| After {
+            pinned: last.pinned,
+            place: last.place,
+            session: last.id(),
         });
         let matching = match (narrowed, filter.bucket) {
             (false, None) => counts.total(),
@@ -161,7 +156,6 @@ impl Reader<'_> {
                 ))?
                 .query_row(params![bucket, filter.agent, text], |row| u64_at(row, 0))?,
         };
-        let sessions = listed.into_iter().map(|listed| listed.view).collect();
         Ok(SessionPage { sessions, next, matching, hidden: counts.total() - matching, counts })
     }
 
@@ -194,12 +188,12 @@ impl Reader<'_> {
         ))?;
         let mut rows = query.query([session.as_bytes()])?;
         match rows.next()? {
-            Some(row) => Ok(Some(self.listed(row)?.view)),
+            Some(row) => Ok(Some(self.listed(row)?)),
             None => Ok(None),
         }
     }
 
-    fn listed(&self, row: &Row<'_>) -> Result<Listed, ReadError> {
+    fn listed(&self, row: &Row<'_>) -> Result<SessionView, ReadError> {
         let stored = project::from_row(row)?;
         let id = stored.state.session_id;
         // A row that does not match its checksum is not shown; what the entries say is.
@@ -212,7 +206,7 @@ impl Reader<'_> {
         let queue_count = u64_at(row, at + 7)?;
         let has_draft = row.get(at + 8)?;
         let unseen = turn.is_none() && state.news_seq.0 > seen;
-        let view = SessionView {
+        Ok(SessionView {
             bucket,
             pinned: row.get(at + 1)?,
             unseen,
@@ -221,9 +215,9 @@ impl Reader<'_> {
             queue_count,
             queue_held: row.get(at + 5)?,
             has_draft,
+            place: row.get(at + 2)?,
             state,
-        };
-        Ok(Listed { view, order_ms: row.get(at + 2)? })
+        })
     }
 
     /// What a quarantined session suffers from.
@@ -237,7 +231,7 @@ impl Reader<'_> {
     }
 }
 
-const LISTING: &str = "l.bucket, l.pinned, l.order_ms, l.owner_window, l.seen_seq, l.queue_held,
+const LISTING: &str = "l.bucket, l.pinned, l.place, l.owner_window, l.seen_seq, l.queue_held,
      EXISTS (SELECT 1 FROM turns t WHERE t.session_id = l.session_id AND t.phase IN ('starting', 'running', 'cancelling')),
      (SELECT count(*) FROM queue q WHERE q.session_id = l.session_id),
      EXISTS (SELECT 1 FROM drafts d WHERE d.session_id = l.session_id AND d.full = 1)";

@@ -108,6 +108,9 @@ pub struct SessionView {
     pub bucket: Bucket,
     /// Kept at the top by the user.
     pub pinned: bool,
+    /// Where it stands among those that are not pinned: the greatest is first. Grows with every turn, and means
+    /// nothing in another journal.
+    pub place: i64,
     /// A turn ended since the user last looked.
     pub unseen: bool,
     /// The only window that may take it for a new chat while it is empty.

@@ -93,6 +93,8 @@ pub struct SessionState {
     pub created_at_ms: i64,
     /// Recording time of the last own `prompt` or `turn_ended`.
     pub last_turn_at_ms: Option<i64>,
+    /// That entry; 0 when there is none. Lists are ordered by it, and never by a clock.
+    pub last_turn_seq: Seq,
     /// Where the user put it.
     pub status: Status,
     /// Its name.
@@ -161,6 +163,7 @@ impl SessionState {
             head: Head { seq: Seq(0), hash: Hash::ZERO },
             created_at_ms: 0,
             last_turn_at_ms: None,
+            last_turn_seq: Seq(0),
             status: Status::Active,
             name: None,
             named_by: NamedBy::None,
@@ -203,6 +206,7 @@ impl SessionState {
             self.converse(header, body);
             if header.kind == Kind::PROMPT || header.kind == Kind::TURN_ENDED {
                 self.last_turn_at_ms = Some(header.at_ms);
+                self.last_turn_seq = header.seq;
             }
         } else {
             self.describe(header, body);
@@ -265,7 +269,7 @@ impl SessionState {
             .field(self.status.as_str().as_bytes())
             .field(text(&self.name).as_bytes())
             .field(self.named_by.as_str().as_bytes());
-        for seq in [self.named_seq, self.last_prompt_seq, self.barrier_seq, self.news_seq] {
+        for seq in [self.last_turn_seq, self.named_seq, self.last_prompt_seq, self.barrier_seq, self.news_seq] {
             state.field(&seq.0.to_be_bytes());
         }
         state

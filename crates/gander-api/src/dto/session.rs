@@ -34,7 +34,9 @@ pub struct Session {
     pub head: Head,
     /// When it was created, RFC 3339.
     pub created_at: String,
-    /// When its last turn started, RFC 3339.
+    /// Where it stands in lists: pinned sessions first, then the greatest. Grows with every turn; no clock moves it.
+    pub place: i64,
+    /// When its last turn started or ended, RFC 3339.
     pub last_turn_at: Option<String>,
     /// Whether a turn runs.
     pub running: bool,

@@ -1,9 +1,11 @@
 //! Lists: pages from indexes, in the order of real turns, and what a filter hides is counted (G12).
 
-use gander_journal::{Bucket, Filter, SessionPage};
+use std::sync::Arc;
+
+use gander_journal::{Bucket, Filter, Journal, Options, SessionPage};
 use gander_model::{SessionId, Status};
 
-use crate::support::{Bench, bench};
+use crate::support::{Bench, TestClock, bench, options};
 
 fn all(bench: &Bench, filter: &Filter, limit: usize) -> (Vec<SessionId>, SessionPage) {
     let (mut ids, mut after) = (Vec::new(), None);
@@ -71,6 +73,34 @@ fn the_order_is_that_of_real_turns_with_pins_first_and_reading_changes_nothing()
     assert_eq!(all(&bench, &Filter::default(), 1).0, [a, c, b]);
     bench.turn(b, 2, "x", "y");
     assert_eq!(all(&bench, &Filter::default(), 1).0, [a, b, c]);
+}
+
+#[test]
+fn a_clock_that_jumps_back_moves_no_session() {
+    let clock = Arc::new(TestClock::new(1_700_000_000_000));
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path(), Options { clock: clock.clone(), ..options(1) }).unwrap();
+    let bench = Bench { dir, journal };
+    let sessions: Vec<SessionId> = (0..4).map(|_| bench.session()).collect();
+    for session in sessions.iter().rev() {
+        bench.turn(*session, 1, "x", "y");
+        clock.advance(-365 * 24 * 60 * 60 * 1000);
+    }
+    let (ids, page) = all(&bench, &Filter::default(), 1);
+    assert_eq!(ids, sessions, "the last turn comes first, whatever the clock said");
+    let views = bench.journal.read(|r| r.sessions(&Filter::default(), None, 500)).unwrap().sessions;
+    assert!(views.is_sorted_by(|a, b| a.place > b.place) && page.next.is_none());
+    assert!(views[0].state.last_turn_at_ms < views[3].state.last_turn_at_ms, "the clock did jump");
+    // A rebuild from the entries gives the same order.
+    bench.journal.rebuild(|_, _| {}).unwrap();
+    assert_eq!(all(&bench, &Filter::default(), 3).0, sessions);
+    bench.write({
+        let session = sessions[3];
+        move |tx| tx.name(session, "Renamed", gander_model::NamedBy::User, None)
+    });
+    assert_eq!(all(&bench, &Filter::default(), 3).0, sessions, "a name is no turn");
+    bench.turn(sessions[3], 2, "x", "y");
+    assert_eq!(all(&bench, &Filter::default(), 3).0[0], sessions[3]);
 }
 
 #[test]

@@ -56,6 +56,7 @@ fn a_session_is_what_its_entries_say() {
     assert_eq!(state.preview.as_deref(), Some("Last line"));
     assert_eq!((state.prompts, state.last_prompt_seq, state.news_seq), (1, Seq(3), Seq(6)));
     assert_eq!((state.created_at_ms, state.last_turn_at_ms), (1000, Some(1005)));
+    assert_eq!(state.last_turn_seq, Seq(6));
     assert_eq!(state.status, Status::Archived);
     assert_eq!(state.head.seq, Seq(8));
     assert_eq!(state.interrupted, None);
@@ -119,12 +120,13 @@ fn a_fork_inherits_the_conversation_and_nothing_else() {
 fn the_checksum_notices_every_field() {
     let base = Fold::new().add("created", json!({})).state;
     type Alter = fn(&mut SessionState);
-    let alterations: [Alter; 15] = [
+    let alterations: [Alter; 16] = [
         |s| s.session_id = SessionId::from_bytes([3; 16]),
         |s| s.head.seq = Seq(99),
         |s| s.head.hash = Hash([9; 32]),
         |s| s.created_at_ms += 1,
         |s| s.last_turn_at_ms = Some(0),
+        |s| s.last_turn_seq = Seq(9),
         |s| s.status = Status::Trashed,
         |s| s.name = Some(String::new()),
         |s| s.named_by = NamedBy::User,

@@ -1685,7 +1685,7 @@ export interface components {
             id: string;
             /** @description The interrupted turn that offers Continue. */
             interrupted?: string | null;
-            /** @description When its last turn started, RFC 3339. */
+            /** @description When its last turn started or ended, RFC 3339. */
             last_turn_at?: string | null;
             /** @description Its name; empty while `named_by` is `none`. */
             name: string;
@@ -1697,6 +1697,11 @@ export interface components {
             owner_window?: string | null;
             /** @description Kept on top of the list. */
             pinned: boolean;
+            /**
+             * Format: int64
+             * @description Where it stands in lists: pinned sessions first, then the greatest. Grows with every turn; no clock moves it.
+             */
+            place: number;
             /** @description The last line of text, at most 120 characters. */
             preview: string;
             /** @description What waits for its turn. */

@@ -3,9 +3,10 @@ import type { Change, Counts, Session, StatusFilter } from '../backend/types';
 
 const PAGE = 200;
 
+/** The server's order: no clock has a part in it. */
 const byRecency = (a: Session, b: Session) =>
   Number(b.pinned) - Number(a.pinned) ||
-  (b.last_turn_at ?? b.created_at).localeCompare(a.last_turn_at ?? a.created_at) ||
+  b.place - a.place ||
   b.id.localeCompare(a.id);
 
 /** The session list: pages from the server, kept true by changes. A filter is a view, and says how much it hides. */

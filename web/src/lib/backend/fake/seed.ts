@@ -13,7 +13,7 @@ export function seed(world: World, turns: Turns) {
     const name = NAMES[n % NAMES.length] ?? '';
     const h = makeSession(uuid(n + 1), {
       name: n < NAMES.length ? name : `${name} ${Math.floor(n / NAMES.length)}`, named_by: n % 3 ? 'auto' : 'user', agent: n % 4 === 2 ? 'goose' : 'scratch',
-      cwd: FOLDERS[n % FOLDERS.length] ?? '/', created_at: new Date(at).toISOString(), last_turn_at: new Date(at).toISOString(), empty: false,
+      cwd: FOLDERS[n % FOLDERS.length] ?? '/', created_at: new Date(at).toISOString(), last_turn_at: new Date(at).toISOString(), place: at, empty: false,
       preview: PREVIEWS[n % PREVIEWS.length] ?? '', entries: 5, head: { seq: 0, hash: hash(`h${n}`) },
     });
     if (scene === 'many' && n > 60) {

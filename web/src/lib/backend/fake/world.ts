@@ -76,7 +76,7 @@ export function makeWorld(params: URLSearchParams) {
   function makeSession(id: string, over: Partial<Session> = {}): Held {
     const session: Session = {
       id, name: '', named_by: 'none', agent: 'scratch', cwd: FOLDERS[0] ?? '/', status: 'active', entries: 0, head: { seq: 0, hash: '' },
-      created_at: new Date(now).toISOString(), last_turn_at: null, running: false, turn: null, queue: { count: 0, held: false }, preview: '', pinned: false,
+      created_at: new Date(now).toISOString(), last_turn_at: null, place: now, running: false, turn: null, queue: { count: 0, held: false }, preview: '', pinned: false,
       unseen: false, interrupted: null, owner_window: null, empty: true, origin: null, bytes: 0, draft: false, ...over,
     };
     const h: Held = { session, entries: [], open: [], queue: { items: [], held: false }, timers: new Set(), turnIds: new Set() };
@@ -93,6 +93,7 @@ export function makeWorld(params: URLSearchParams) {
     h.entries.push(entry);
     h.session.head = { seq, hash: entry.hash };
     h.session.entries = seq;
+    if (kind === 'prompt' || kind === 'turn_ended') h.session.place = at;
     if (!quiet) {
       const item = (body as { item?: string }).item;
       if (item) h.open = h.open.filter((open) => open.item !== item);
