@@ -32,6 +32,15 @@ pub fn info(conn: &Connection, hash: Hash) -> rusqlite::Result<Option<ContentInf
         .optional()
 }
 
+/// Drops contents that were never written to their end: whoever wrote them is gone.
+pub fn drop_unfinished(conn: &Connection) -> rusqlite::Result<usize> {
+    conn.execute(
+        "DELETE FROM content_chunks WHERE content_id IN (SELECT content_id FROM contents WHERE hash IS NULL)",
+        [],
+    )?;
+    conn.execute("DELETE FROM contents WHERE hash IS NULL", [])
+}
+
 /// Reads a content chunk by chunk; each is checked before it is given out.
 pub fn read(
     conn: &Connection,
@@ -95,8 +104,9 @@ impl Tx<'_> {
         let unused: Vec<Hash> = self
             .conn
             .prepare_cached(
-                "SELECT hash FROM contents c WHERE at_ms < ?1
+                "SELECT hash FROM contents c WHERE at_ms < ?1 AND hash IS NOT NULL
                     AND NOT EXISTS (SELECT 1 FROM content_uses u WHERE u.content_hash = c.hash)
+                    AND NOT EXISTS (SELECT 1 FROM open_items o WHERE o.data_hash = c.hash)
                     AND NOT EXISTS (SELECT 1 FROM drafts WHERE full = 1 AND instr(attachments, lower(hex(c.hash))) > 0)
                     AND NOT EXISTS (SELECT 1 FROM queue WHERE instr(content, lower(hex(c.hash))) > 0)",
             )?

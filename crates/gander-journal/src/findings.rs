@@ -115,6 +115,6 @@ impl Tx<'_> {
         self.conn
             .prepare_cached("INSERT INTO changes (type, session_id, item) VALUES ('finding', ?1, ?2)")?
             .execute(params![session.as_ref().map(|s| s.as_bytes()), id.as_bytes()])?;
-        Ok(())
+        self.settle_items(self.conn.last_insert_rowid())
     }
 }

@@ -1,14 +1,16 @@
 //! Open items: what an agent streams, durable as it arrives and an entry when complete (G1).
 //!
-//! A part is one row of `changes`, which the change feed serves as it is; `open_items` holds one small row an item.
-//! So a part's commit dirties two or three pages however long the item is. Parts are chained backwards, and read
-//! only when a window opens the item or when it becomes an entry.
+//! A part is one row of `changes`, which the change feed serves as it is. It dirties that table's last page and no
+//! other, however long the item is: the item's small row in `open_items` only says from which revision on to look for
+//! its newest part, and is brought up to date once in [`SETTLE`] revisions. Parts are chained backwards, and read only
+//! when a window opens the item or when it becomes an entry.
 
 use gander_model::updates::{self, Joiner};
 use gander_model::{Body, By, Data, Head, ItemId, Kind, SessionId, TurnId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::value::RawValue;
 
+use crate::changes::last_revision;
 use crate::connect::{int, raw_json, u64_at};
 use crate::error::WriteError;
 use crate::tx::{Result, Tx};
@@ -23,11 +25,24 @@ pub struct ItemRow {
     pub kind: Kind,
     pub at_ms: i64,
     pub first_revision: i64,
-    pub last_revision: i64,
-    pub size: u64,
+    /// Its newest part as of the last multiple of [`SETTLE`].
+    known_revision: i64,
 }
 
-const COLUMNS: &str = "item, turn_id, ord, kind, at_ms, first_revision, last_revision, size";
+/// An item's newest part.
+#[derive(Clone, Copy, Debug)]
+pub struct Newest {
+    pub revision: i64,
+    /// The item's size: UTF-8 bytes of text (text kinds), else number of updates.
+    pub size: u64,
+    /// Bytes of all its updates, as they are stored.
+    pub bytes: u64,
+}
+
+/// At each revision that is a multiple of this, the rows of `open_items` are brought up to date.
+const SETTLE: i64 = 256;
+
+const COLUMNS: &str = "item, turn_id, ord, kind, at_ms, first_revision, known_revision";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<ItemRow> {
     Ok(ItemRow {
@@ -37,8 +52,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<ItemRow> {
         kind: Kind::new(row.get_ref(3)?.as_str().unwrap_or_default()),
         at_ms: row.get(4)?,
         first_revision: row.get(5)?,
-        last_revision: row.get(6)?,
-        size: u64_at(row, 7)?,
+        known_revision: row.get(6)?,
     })
 }
 
@@ -56,11 +70,30 @@ pub fn row(conn: &Connection, session: SessionId, item: ItemId) -> rusqlite::Res
         .optional()
 }
 
+/// An item's newest part: one of the few since the rows were brought up to date, or the one that its row names.
+pub fn newest(conn: &Connection, session: SessionId, row: &ItemRow) -> rusqlite::Result<Newest> {
+    let from_row = |row: &Row<'_>| Ok(Newest { revision: row.get(0)?, size: u64_at(row, 1)?, bytes: u64_at(row, 2)? });
+    let settled = last_revision(conn)? / SETTLE as u64 * SETTLE as u64;
+    let since = conn
+        .prepare_cached(
+            "SELECT revision, stop, bytes FROM changes WHERE revision > max(?1, ?2) AND session_id = ?3 AND item = ?4
+                AND type = 'open_item' ORDER BY revision DESC LIMIT 1",
+        )?
+        .query_row(params![int(settled), row.known_revision, session.as_bytes(), row.item.as_bytes()], from_row)
+        .optional()?;
+    match since {
+        Some(newest) => Ok(newest),
+        None => conn
+            .prepare_cached("SELECT revision, stop, bytes FROM changes WHERE revision = ?1")?
+            .query_row([row.known_revision], from_row),
+    }
+}
+
 /// An open item's parts put together.
-fn data(conn: &Connection, row: &ItemRow) -> rusqlite::Result<Box<RawValue>> {
+fn data(conn: &Connection, newest: Newest) -> rusqlite::Result<Box<RawValue>> {
     let mut query = conn.prepare_cached("SELECT previous, updates FROM changes WHERE revision = ?1")?;
     let mut parts: Vec<String> = Vec::new();
-    let mut at = Some(row.last_revision);
+    let mut at = Some(newest.revision);
     while let Some(revision) = at {
         let (previous, updates) =
             query.query_row([revision], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, String>(1)?)))?;
@@ -82,12 +115,13 @@ fn updates_in(part: &str) -> Vec<&RawValue> {
 
 /// A session's open items with all that has arrived.
 pub fn open_items(conn: &Connection, session: SessionId) -> rusqlite::Result<Vec<OpenItem>> {
-    rows(conn, session)?.into_iter().map(|row| open_item(conn, row)).collect()
+    rows(conn, session)?.into_iter().map(|row| open_item(conn, session, row)).collect()
 }
 
 /// An open item with all that has arrived.
-pub fn open_item(conn: &Connection, row: ItemRow) -> rusqlite::Result<OpenItem> {
-    let mut all = data(conn, &row)?;
+pub fn open_item(conn: &Connection, session: SessionId, row: ItemRow) -> rusqlite::Result<OpenItem> {
+    let newest = newest(conn, session, &row)?;
+    let mut all = data(conn, newest)?;
     if row.kind == Kind::PERMISSION
         && let Some(only) = updates_in(all.get()).first().map(|only| (*only).to_owned())
     {
@@ -100,7 +134,7 @@ pub fn open_item(conn: &Connection, row: ItemRow) -> rusqlite::Result<OpenItem> 
         turn: row.turn,
         at_ms: row.at_ms,
         data: all,
-        size: row.size,
+        size: newest.size,
     })
 }
 
@@ -134,33 +168,32 @@ impl Tx<'_> {
         } else {
             part.updates.len() as u64
         };
-        let start = current.as_ref().map_or(0, |row| row.size);
+        let before = current.as_ref().map(|row| newest(self.conn, part.session, row)).transpose()?;
+        let (start, bytes) = before.map_or((0, 0), |before| (before.size, before.bytes));
         self.conn
             .prepare_cached(
-                "INSERT INTO changes (type, session_id, item, start, previous, updates)
-                 VALUES ('open_item', ?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO changes (type, session_id, item, start, stop, bytes, previous, updates)
+                 VALUES ('open_item', ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute(params![
                 part.session.as_bytes(),
                 part.item.as_bytes(),
                 int(start),
-                current.as_ref().map(|row| row.last_revision),
+                int(start + grown),
+                int(bytes + joined.get().len() as u64),
+                before.map(|before| before.revision),
                 joined.get()
             ])?;
         let revision = self.conn.last_insert_rowid();
         if let Some(row) = current {
-            self.conn
-                .prepare_cached(
-                    "UPDATE open_items SET last_revision = ?3, size = ?4 WHERE session_id = ?1 AND item = ?2",
-                )?
-                .execute(params![part.session.as_bytes(), part.item.as_bytes(), revision, int(start + grown)])?;
+            self.settle_items(revision)?;
             return Ok(row.ord);
         }
         let ord = self.next_ord(part.session, part.turn)?;
         self.conn
             .prepare_cached(
-                "INSERT INTO open_items (session_id, item, turn_id, ord, kind, at_ms, first_revision, last_revision, size)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8)",
+                "INSERT INTO open_items (session_id, item, turn_id, ord, kind, at_ms, first_revision, known_revision)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
             )?
             .execute(params![
                 part.session.as_bytes(),
@@ -169,16 +202,35 @@ impl Tx<'_> {
                 ord,
                 part.kind.as_str(),
                 self.now_ms,
-                revision,
-                int(grown)
+                revision
             ])?;
+        self.settle_items(revision)?;
         Ok(ord)
+    }
+
+    /// A change was recorded. At each multiple of [`SETTLE`] the rows of open items are brought up to date, so that an
+    /// item's newest part is never looked for among more than that many.
+    pub(crate) fn settle_items(&mut self, revision: i64) -> Result<()> {
+        if revision % SETTLE != 0 {
+            return Ok(());
+        }
+        self.conn
+            .prepare_cached(
+                "UPDATE open_items SET known_revision = n.revision FROM
+                    (SELECT session_id, item, max(revision) AS revision FROM changes
+                     WHERE revision > ?1 AND type = 'open_item' GROUP BY session_id, item) n
+                 WHERE open_items.session_id = n.session_id AND open_items.item = n.item
+                    AND open_items.first_revision <= n.revision",
+            )?
+            .execute([revision - SETTLE])?;
+        Ok(())
     }
 
     /// [`Tx::item_append`] for a caller that may be repeating itself after a commit whose outcome it does not know:
     /// `from` is the size that it believes the item to have. A part that is there already is left as it is.
     pub fn item_append_from(&mut self, part: &ItemPart<'_>, from: u64) -> Result<()> {
-        let size = row(self.conn, part.session, part.item)?.map(|row| row.size);
+        let open = row(self.conn, part.session, part.item)?;
+        let size = open.map(|row| newest(self.conn, part.session, &row)).transpose()?.map(|newest| newest.size);
         let there = match size {
             Some(size) => size > from,
             // It was opened before and is none any more: it is an entry, with this part in it.
@@ -210,7 +262,7 @@ impl Tx<'_> {
     }
 
     fn close_item(&mut self, session: SessionId, row: &ItemRow, interrupted: bool) -> Result<Head> {
-        let mut body = Body::new(By::Agent, Data::Inline(data(self.conn, row)?));
+        let mut body = Body::new(By::Agent, Data::Inline(data(self.conn, newest(self.conn, session, row)?)?));
         body.interrupted = interrupted;
         self.replace_item(session, row, body)
     }

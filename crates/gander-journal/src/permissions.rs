@@ -28,7 +28,7 @@ pub fn open(conn: &Connection, session: SessionId) -> rusqlite::Result<Vec<Permi
     // Only the requests themselves are put together, not the texts that are being streamed beside them.
     let mut found = Vec::new();
     for row in items::rows(conn, session)?.into_iter().filter(|row| row.kind == Kind::PERMISSION) {
-        let open = items::open_item(conn, row)?;
+        let open = items::open_item(conn, session, row)?;
         if let Ok(asked) = serde_json::from_str::<Asked>(open.data.get()) {
             found.push(PermissionView { id: asked.permission_id, item: open.item, options: asked.options });
         }
@@ -89,7 +89,7 @@ impl Tx<'_> {
             .optional()?;
         let item = item.map(ItemId::from_bytes).ok_or_else(|| WriteError::not_found("permission", permission))?;
         let row = items::row(self.conn, session, item)?.ok_or_else(|| WriteError::not_found("open item", item))?;
-        let asked = items::open_item(self.conn, row.clone())?.data;
+        let asked = items::open_item(self.conn, session, row.clone())?.data;
         let asked: Asked = serde_json::from_str(asked.get()).map_err(|error| WriteError::Invalid(error.to_string()))?;
         if let Some(option_id) = option_id
             && !offers(&asked.options, option_id)

@@ -20,7 +20,7 @@ use crate::read::Reader;
 use crate::tx::Tx;
 use crate::verified::Verified;
 use crate::witness::{self, Heads, Standing, Witness};
-use crate::{audit, guards, migrate, repair};
+use crate::{audit, blobs, guards, migrate, repair};
 
 /// Entries at the end that are recomputed after an unclean end when nothing says how far the database file had come.
 const TAIL_ENTRIES: u64 = 5_000;
@@ -96,6 +96,7 @@ pub fn check(
     } else if started.heads.position() > 0 && epoch > 1 {
         found(write.finding_add(no_witness(witness.err())))?;
     }
+    blobs::drop_unfinished(&tx)?;
     let rules = guards::restore(&tx)?;
     if !rules.is_empty() {
         found(write.finding_add(unguarded(&rules)))?;

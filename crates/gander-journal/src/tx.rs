@@ -130,7 +130,7 @@ impl<'c> Tx<'c> {
                 window.as_ref().map(|w| w.as_bytes()),
                 seq.map(crate::connect::int)
             ])?;
-        Ok(())
+        self.settle_items(self.conn.last_insert_rowid())
     }
 
     /// Settles what the operations left for the end: listings, and one change a subject.

@@ -104,7 +104,7 @@ impl Journal {
     /// Every large content, once; damage is told of the sessions that name it.
     fn contents(&self, found: &mut Found, cancelled: &impl Fn() -> bool) -> Result<bool, ReadError> {
         let hashes: Vec<Hash> = self.read(|r| {
-            let mut query = r.conn.prepare("SELECT hash FROM contents")?;
+            let mut query = r.conn.prepare("SELECT hash FROM contents WHERE hash IS NOT NULL")?;
             let hashes = query.query_map([], |row| hash_at(row, 0))?.collect::<rusqlite::Result<_>>()?;
             Ok(hashes)
         })?;
