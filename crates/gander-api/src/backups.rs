@@ -302,7 +302,7 @@ impl Ctx {
     }
 
     /// Whether anything changed since the last snapshot, of this run or an earlier one.
-    fn has_changed(&self) -> bool {
+    pub(crate) fn has_changed(&self) -> bool {
         lock(&self.backups.state).revision != Some(*self.journal.revisions().borrow())
     }
 }

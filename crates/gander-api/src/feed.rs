@@ -206,6 +206,10 @@ fn status(saving: &Saving) -> Push {
     passing("status", Ids::default(), &data)
 }
 
+pub(crate) fn handover(now: &crate::dto::Handover) -> Push {
+    passing("handover", Ids::default(), &json!(now))
+}
+
 impl Ctx {
     /// Tells that a page came to a window or left it.
     pub(crate) fn window_passing(self: &Arc<Self>, window: WindowId) {
@@ -249,6 +253,7 @@ impl Gander {
         };
         let hello = json!({"version": gander_model::VERSION, "journal": now.journal, "cursor": now.to_string()});
         let mut ready = VecDeque::from([passing("hello", Ids::default(), &hello), status(&saving.borrow_and_update())]);
+        ready.extend(ctx.handover_push().await);
         if wanted.is_none() {
             ready.push_back(reset(&now));
         }

@@ -78,6 +78,7 @@ pub(crate) struct Ctx {
     pub(crate) attachments: Attachments,
     pub(crate) jobs: Jobs,
     pub(crate) backups: Backups,
+    pub(crate) handover: crate::handover::Handover,
     /// Attachments that are being taken in.
     pub(crate) uploads: Arc<tokio::sync::Semaphore>,
     /// Changes that are not kept: which windows are attached.
@@ -261,6 +262,7 @@ impl Gander {
             attachments: Attachments::default(),
             jobs: Jobs::default(),
             backups: Backups::default(),
+            handover: crate::handover::Handover::default(),
             uploads: Arc::new(tokio::sync::Semaphore::new(2)),
             passing: broadcast::channel(256).0,
             hub: crate::feed::Hub::new(),

@@ -15,9 +15,11 @@ pub mod dto;
 mod error;
 mod feed;
 mod gander;
+mod handover;
 mod jobs;
 mod live;
 mod ops;
+pub mod seal;
 
 pub use agents::BUILTIN;
 pub use attach::Attachment;

@@ -192,6 +192,32 @@ impl<'c> Reader<'c> {
         Ok(Some(TurnView { id: TurnId::from_bytes(id), phase, permissions }))
     }
 
+    /// Every turn that runs, is about to or is being cancelled.
+    pub fn running_turns(&self) -> Result<Vec<(SessionId, TurnId)>, ReadError> {
+        let turns = self
+            .conn
+            .prepare_cached(
+                "SELECT session_id, turn_id FROM turns WHERE phase IN ('starting', 'running', 'cancelling')
+                 ORDER BY session_id",
+            )?
+            .query_map([], |row| Ok((session_at(row, 0)?, TurnId::from_bytes(row.get(1)?))))?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(turns)
+    }
+
+    /// Sessions in which prompts wait and nobody holds them.
+    pub fn waiting_queues(&self) -> Result<Vec<SessionId>, ReadError> {
+        let sessions = self
+            .conn
+            .prepare_cached(
+                "SELECT DISTINCT session_id FROM queue WHERE session_id NOT IN
+                    (SELECT session_id FROM listing WHERE queue_held) ORDER BY session_id",
+            )?
+            .query_map([], |row| session_at(row, 0))?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(sessions)
+    }
+
     /// A turn as it is remembered.
     pub fn turn_record(&self, session: SessionId, turn: TurnId) -> Result<Option<TurnRecord>, ReadError> {
         let found = self

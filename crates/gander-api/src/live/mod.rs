@@ -140,6 +140,11 @@ impl Live {
         self.waiting.load(Ordering::SeqCst) > 0
     }
 
+    /// Takes turns again after a [`Live::stop`] that was not the end.
+    pub fn reopen(&self) {
+        self.stopping.store(false, Ordering::SeqCst);
+    }
+
     /// Stops every task: turns are recorded as interrupted, agents are ended. Returns when all are done.
     pub async fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);

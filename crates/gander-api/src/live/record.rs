@@ -283,10 +283,12 @@ pub(crate) async fn ended(
     steps: Vec<Step>,
     ending: Ending,
 ) -> Result<(), WriteError> {
+    let context = ctx.clone();
     let ended = ctx
         .write_saved(move |tx| {
             apply(tx, session, turn, &steps)?;
-            if tx.end_turn(session, turn, ending.phase, &ending.end)?.is_some() {
+            let queue_may_go_on = tx.end_turn(session, turn, ending.phase, &ending.end)?.is_some();
+            if queue_may_go_on && !context.handover.is_holding() {
                 tx.start_queued(session)?;
             }
             Ok(())

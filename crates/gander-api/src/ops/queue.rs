@@ -1,5 +1,6 @@
 //! Prompts that wait for their turn.
 
+use gander_journal::WriteError;
 use gander_model::{SessionId, TurnId};
 use serde_json::value::to_raw_value;
 
@@ -53,9 +54,13 @@ impl Gander {
     /// Lets a held queue go on.
     pub async fn queue_resume(&self, session: SessionId) -> Result<dto::Queue, ApiError> {
         self.check_serving()?;
+        let context = self.ctx.clone();
         let started = self
             .ctx
             .write(move |tx| {
+                if context.handover.is_holding() {
+                    return Err(WriteError::Frozen);
+                }
                 tx.queue_resume(session)?;
                 Ok(tx.start_queued(session)?.is_some())
             })

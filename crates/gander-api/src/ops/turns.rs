@@ -83,9 +83,14 @@ impl Gander {
 
     async fn start(&self, send: Send, agent: Option<String>) -> Result<dto::Sent, ApiError> {
         let (session, turn) = (send.session, send.turn);
+        let context = self.ctx.clone();
         let sent = self
             .ctx
             .write(move |tx| {
+                // What was accepted before gets its first answer.
+                if context.handover.is_holding() && tx.turn(session, turn)?.is_none() {
+                    return Err(WriteError::Frozen);
+                }
                 if let Some(agent) = &agent {
                     let configured = Body::with(By::User, &json!({ "agent": agent }))
                         .map_err(|error| WriteError::Invalid(error.to_string()))?;

@@ -165,6 +165,7 @@ impl Gander {
             attachments: raw(&body.attachments)?,
         };
         let saved = convert::draft(&draft, true);
+        self.ctx.handover.typed(window);
         self.ctx.write(move |tx| tx.save_draft(draft)).await?;
         Ok(saved)
     }

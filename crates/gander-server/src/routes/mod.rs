@@ -5,6 +5,7 @@ mod auth;
 mod backups;
 mod blobs;
 mod exports;
+mod handover;
 mod sessions;
 mod store;
 mod turns;
@@ -60,6 +61,8 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(store::rebuild))
         .routes(routes!(store::job))
         .routes(routes!(store::stop))
+        .routes(routes!(handover::get, handover::begin, handover::cancel))
+        .routes(routes!(handover::interrupt))
         .routes(routes!(auth::new_code))
         .routes(routes!(auth::grants))
         .routes(routes!(auth::revoke))

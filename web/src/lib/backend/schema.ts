@@ -283,6 +283,45 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/handover": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How far a handover is; `state` is `none` where there is none. */
+        get: operations["getHandover"];
+        put?: never;
+        /**
+         * Begins to hand the store over to another version: no new turns, running ones end (or are interrupted at the deadline),
+         *     everything is backed up and sealed, and the process ends. For programs only.
+         */
+        post: operations["beginHandover"];
+        /** Calls a handover off while turns are waited for: everything goes on as if it had not been. */
+        delete: operations["cancelHandover"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/handover/interrupt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Interrupts the turns that a handover waits for; each can be continued afterwards. */
+        post: operations["interruptHandover"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/health": {
         parameters: {
             query?: never;
@@ -1227,6 +1266,73 @@ export interface components {
             /** @description Newest first. */
             grants: components["schemas"]["Grant"][];
         };
+        /** @description How far a handover is. */
+        Handover: {
+            /** @description Whether it can still be called off. */
+            can_cancel: boolean;
+            /** @description When running turns are interrupted. */
+            deadline_at?: string | null;
+            /**
+             * Format: int64
+             * @description Windows in which somebody is typing.
+             */
+            drafts: number;
+            /** @description Why the last one was given up. */
+            failed?: string | null;
+            /** @description This version. */
+            from: string;
+            /** @description What is safe at this moment. */
+            safe: string;
+            seal?: components["schemas"]["SealSummary"] | null;
+            /** @description `none`, `waiting` (no new turns; running ones go on), `frozen` (nothing is written), `sealed` (the process ends). */
+            state: string;
+            /** @description The version that comes. */
+            to?: string | null;
+            /** @description The turns that are waited for. */
+            turns: components["schemas"]["HandoverTurn"][];
+            /** @description The upgrade that it is for. */
+            upgrade?: string | null;
+        };
+        /** @description What a handover is asked with. */
+        HandoverBody: {
+            /**
+             * Format: int64
+             * @description How long running turns may go on; then they are interrupted and can be continued. Without it they are waited
+             *     for, until somebody says otherwise.
+             * @default null
+             */
+            deadline_ms: number | null;
+            /**
+             * @description Interrupt running turns at once.
+             * @default false
+             */
+            interrupt: boolean;
+            /**
+             * @description The version that comes.
+             * @default null
+             */
+            to: string | null;
+            /**
+             * Format: int32
+             * @description The format that it writes.
+             * @default null
+             */
+            to_format: number | null;
+            /**
+             * @description The upgrade that it is for.
+             * @default null
+             */
+            upgrade: string | null;
+        };
+        /** @description A turn that a handover waits for. */
+        HandoverTurn: {
+            /** @description The session's name. */
+            name?: string | null;
+            /** @description Its session. */
+            session_id: string;
+            /** @description The turn. */
+            turn_id: string;
+        };
         /** @description A session's last entry. */
         Head: {
             /** @description Its hash, 64 lowercase hexadecimal digits. */
@@ -1597,6 +1703,53 @@ export interface components {
             name?: string | null;
             /** @description The session. */
             session_id: string;
+        };
+        /** @description A seal, in short. */
+        SealSummary: {
+            /** @description When. */
+            at: string;
+            /** @description The digest of windows, drafts, queue and open items. */
+            documents_digest: string;
+            /**
+             * Format: int64
+             * @description How many drafts.
+             */
+            drafts: number;
+            /** @description The file. */
+            file: string;
+            /**
+             * Format: int32
+             * @description The journal's format.
+             */
+            format: number;
+            /** @description Its id: the upgrade's, where there is one. */
+            id: string;
+            /**
+             * Format: int64
+             * @description How many items were open.
+             */
+            open_items: number;
+            /**
+             * Format: int64
+             * @description How many prompts wait.
+             */
+            queue: number;
+            /** @description The store root. */
+            root: string;
+            /**
+             * Format: int64
+             * @description How many sessions.
+             */
+            sessions: number;
+            /** @description The snapshot that holds all of it. */
+            snapshot: string;
+            /** @description The version that sealed. */
+            version: string;
+            /**
+             * Format: int64
+             * @description How many windows, open and closed.
+             */
+            windows: number;
         };
         /** @description One page of what was found. */
         SearchPage: {
@@ -2352,6 +2505,118 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getHandover: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Handover"];
+                };
+            };
+        };
+    };
+    beginHandover: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HandoverBody"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Handover"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelHandover: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Handover"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    interruptHandover: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Handover"];
+                };
+            };
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -151,7 +151,7 @@ impl Runner {
             }
             running.cancelling = true;
             self.last_words().await;
-            self.finish(Ending::interrupted("Gander was stopped", None)).await;
+            self.finish(Ending::interrupted(self.ctx.stop_reason(), None)).await;
         }
         self.let_go().await;
     }

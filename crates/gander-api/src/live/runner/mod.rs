@@ -173,7 +173,7 @@ impl Runner {
         match bound {
             Bound::Ready { host, content, kept } => self.prompt(turn, *host, content, kept).await,
             Bound::Cancelled => {
-                let reason = if self.stopping { "Gander was stopped" } else { "cancelled before the agent had it" };
+                let reason = if self.stopping { self.ctx.stop_reason() } else { "cancelled before the agent had it" };
                 self.end(turn, Ending::not_sent(reason)).await;
             }
             Bound::Contradiction { host, detail } => {
