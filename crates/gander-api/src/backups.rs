@@ -5,16 +5,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gander_journal::{CarriedDocument, CarriedSession, Journal, ReadError, WriteError};
-use gander_model::{DataRef, Entry, Hash, Head, Seq, SessionId};
-use gander_vault::{
-    CreateRequest, Created, Document, Origin, Reason, Sealed, SessionRecord, SnapshotId, Source, SourceError,
-    SourceSession, Target, Vault, VaultError,
-};
+use gander_journal::{ReadError, WriteError};
+use gander_model::Hash;
+use gander_vault::{Created, Reason, SnapshotId, Vault, VaultError};
 
 use crate::dto;
 use crate::feed::with_sources;
 use crate::gander::{Ctx, Gander, blocking, lock};
+use crate::jobs;
+use crate::place::{SafePlace, Taken};
 
 /// How often, when nothing else is configured.
 const EVERY_MINUTES: u64 = 15;
@@ -42,6 +41,7 @@ struct State {
     revision: Option<u64>,
     last_ms: Option<i64>,
     failed: Option<String>,
+    drill_failed: Option<String>,
     /// Objects that the last verification found damaged.
     distrust: std::collections::HashSet<Hash>,
 }
@@ -65,135 +65,23 @@ impl Backups {
         self.soon.notify_one();
     }
 
-    pub fn finding(&self) -> Option<dto::Finding> {
-        let detail = lock(&self.state).failed.clone()?;
-        Some(dto::Finding {
+    /// What is wrong with snapshots.
+    pub fn findings(&self) -> Vec<dto::Finding> {
+        let state = lock(&self.state);
+        let of = |kind: &str, detail: &str, remedy: &str| dto::Finding {
             id: None,
-            kind: "backup_failed".into(),
+            kind: kind.into(),
             severity: "warning".into(),
             subject: serde_json::json!({}),
             detail: format!("{detail}."),
-            remedy: "See to the cause, then run `gander backup create`. The sessions themselves are not affected."
-                .into(),
+            remedy: remedy.into(),
             at: None,
-        })
-    }
-}
-
-/// The journal at one moment.
-pub(crate) struct JournalSource {
-    journal: Journal,
-    sealed: Sealed,
-    sessions: Vec<CarriedSession>,
-    documents: Vec<CarriedDocument>,
-}
-
-impl JournalSource {
-    pub fn seal(journal: &Journal) -> Result<(Self, u64), ReadError> {
-        let epoch = journal.epoch();
-        let (sealed, sessions, documents) = journal.read(|reader| {
-            let revision = reader.revision()?;
-            let sealed = Sealed { journal: reader.journal_id()?, epoch, revision, root: reader.root()? };
-            Ok((sealed, reader.carried_sessions()?, reader.documents()?))
-        })?;
-        let revision = sealed.revision;
-        Ok((Self { journal: journal.clone(), sealed, sessions, documents }, revision))
-    }
-}
-
-impl Source for JournalSource {
-    fn sealed(&self) -> Result<Sealed, SourceError> {
-        Ok(self.sealed.clone())
-    }
-
-    fn sessions(&self) -> Result<Vec<SourceSession>, SourceError> {
-        let session = |session: &CarriedSession| SourceSession {
-            id: session.id,
-            head: session.head,
-            pin: session.origin.map(|origin| Origin { session: origin.session_id, head: origin.head() }),
-            status: session.status.clone(),
         };
-        Ok(self.sessions.iter().map(session).collect())
-    }
-
-    fn entries(
-        &self,
-        session: SessionId,
-        after: Seq,
-        through: Seq,
-        take: &mut dyn FnMut(Entry) -> bool,
-    ) -> Result<(), SourceError> {
-        Ok(self.journal.read(|reader| reader.own_entries(session, after, through, take))?)
-    }
-
-    fn large(&self, hash: Hash, take: &mut dyn FnMut(&[u8])) -> Result<bool, SourceError> {
-        match self.journal.read(|reader| reader.content(hash, take)) {
-            // Damaged in the journal: for the snapshot it is as good as missing, and is noted.
-            Err(ReadError::ContentDamaged { .. }) => Ok(false),
-            other => Ok(other?),
-        }
-    }
-
-    fn documents(&self) -> Result<Vec<Document>, SourceError> {
-        let document = |document: &CarriedDocument| Document {
-            kind: document.kind.to_owned(),
-            key: document.key.clone(),
-            session: document.session,
-            json: document.json.clone(),
-            large: blobs_in(&document.json),
-        };
-        Ok(self.documents.iter().map(document).collect())
-    }
-}
-
-/// The attachments that a draft or queued prompt names.
-fn blobs_in(json: &str) -> Vec<DataRef> {
-    let Ok(value) = serde_json::from_str::<serde_json::Value>(json) else { return Vec::new() };
-    let lists = ["attachments", "content"].map(|field| value.get(field).and_then(|list| list.as_array()));
-    let blocks = lists.into_iter().flatten().flatten();
-    blocks.filter_map(|block| serde_json::from_value(block.clone()).ok()).collect()
-}
-
-/// The journal as what is restored into.
-pub(crate) struct JournalTarget(pub Journal);
-
-impl Target for JournalTarget {
-    fn head(&self, session: SessionId) -> Result<Option<Head>, SourceError> {
-        Ok(self.0.read(|reader| reader.head(session))?)
-    }
-
-    fn hash_at(&self, session: SessionId, seq: Seq) -> Result<Option<Hash>, SourceError> {
-        Ok(self.0.read(|reader| reader.hash_at(session, seq))?)
-    }
-
-    fn has_copy_of(&self, session: SessionId, head: Head) -> Result<bool, SourceError> {
-        Ok(self.0.read(|reader| reader.copy_of(session, head.hash))?.is_some())
-    }
-
-    fn has_large(&self, hash: Hash) -> Result<bool, SourceError> {
-        Ok(self.0.read(|reader| reader.blob_info(hash))?.is_some())
-    }
-
-    fn put_large(&mut self, hash: Hash, bytes: Vec<u8>) -> Result<(), SourceError> {
-        let put = self.0.write_blocking(move |tx| tx.put_blob(&bytes, "application/octet-stream"))?;
-        if put.hash == hash { Ok(()) } else { Err(format!("the large content {hash} does not match").into()) }
-    }
-
-    fn add(&mut self, session: &SessionRecord, after: Option<Head>, entries: Vec<Entry>) -> Result<(), SourceError> {
-        let id = session.id;
-        let origin = session.pin.map(|pin| gander_model::project::Origin {
-            session_id: pin.session,
-            seq: pin.head.seq,
-            hash: pin.head.hash,
-        });
-        self.0.write_blocking(move |tx| tx.carry_in(id, origin, after, &entries))?;
-        Ok(())
-    }
-
-    fn copy(&mut self, session: &SessionRecord, common: Option<Head>, entries: Vec<Entry>) -> Result<(), SourceError> {
-        let id = session.id;
-        self.0.write_blocking(move |tx| tx.recover_copy(id, common, &entries))?;
-        Ok(())
+        let made = "See to the cause, then run `gander backup create`. The sessions themselves are not affected.";
+        let drilled = "Run `gander backup verify`, then `gander backup create`: it stores again what is damaged.";
+        let failed = state.failed.as_deref().map(|detail| of("backup_failed", detail, made));
+        let drill = state.drill_failed.as_deref().map(|detail| of("backup_drill_failed", detail, drilled));
+        failed.into_iter().chain(drill).collect()
     }
 }
 
@@ -209,25 +97,14 @@ pub(crate) enum BackupError {
 }
 
 impl Ctx {
-    /// Where the vault is, for people.
-    pub fn vault_place(&self) -> String {
-        let settings = self.settings().backup;
-        match (settings.bucket, settings.folder) {
-            (Some(bucket), _) => format!("bucket {}", bucket.bucket),
-            (None, Some(folder)) => folder.display().to_string(),
-            (None, None) => self.data_dir.join("vault").display().to_string(),
-        }
+    /// Where snapshots and exports go.
+    pub fn place(&self) -> SafePlace {
+        SafePlace::with(&self.data_dir, self.settings().backup)
     }
 
     /// Opens the vault; blocks.
     pub fn vault(&self, runtime: tokio::runtime::Handle) -> Result<Vault, VaultError> {
-        let settings = self.settings().backup;
-        if let Some(mut bucket) = settings.bucket {
-            bucket.secret_access_key = std::env::var("GANDER_BACKUP_SECRET").unwrap_or_default();
-            return Vault::bucket(&bucket, runtime);
-        }
-        let folder = settings.folder.unwrap_or_else(|| self.data_dir.join("vault"));
-        Vault::folder(&folder, runtime)
+        self.place().vault(runtime)
     }
 
     pub fn new_snapshot_id(&self) -> SnapshotId {
@@ -240,19 +117,10 @@ impl Ctx {
         let ctx = self.clone();
         let made = blocking(move || {
             let vault = ctx.vault(runtime)?;
-            let (source, revision) = JournalSource::seal(&ctx.journal)?;
             let now_ms = || ctx.now_ms();
             let distrust = lock(&ctx.backups.state).distrust.clone();
-            let request = CreateRequest {
-                id: ctx.new_snapshot_id(),
-                now_ms: &now_ms,
-                reason,
-                machine: host_name(),
-                version: gander_model::VERSION.to_owned(),
-                distrust,
-            };
-            let created = vault.create(&source, &request)?;
-            Ok::<_, BackupError>((created, revision))
+            let id = ctx.new_snapshot_id();
+            Taken { id, reason, now_ms: &now_ms, distrust }.of(&ctx.journal, &vault)
         })
         .await;
         match made {
@@ -278,40 +146,38 @@ impl Ctx {
         }
     }
 
-    /// Once a week: everything in a snapshot is restored into a scratch store, which must have the same store root.
-    async fn drill_if_due(self: &Arc<Self>, snapshot: SnapshotId) {
+    /// Once a week: everything in a snapshot is restored into a scratch store, which must have the same store root. A
+    /// job of its own, beside the work and beside the next snapshot.
+    async fn drill_if_due(self: &Arc<Self>) {
         let last = self.read(|reader| reader.setting(DRILLED)).await.ok().flatten();
         let last_ms = last.and_then(|last| last.parse::<i64>().ok()).unwrap_or(0);
-        if self.now_ms().saturating_sub(last_ms) < DRILL_EVERY_MS {
-            return;
+        let has_snapshot = lock(&self.backups.state).last_ms.is_some();
+        // A clock that was set back must not put drills off.
+        let rested_ms = self.now_ms().saturating_sub(last_ms);
+        if has_snapshot && !(0..DRILL_EVERY_MS).contains(&rested_ms) {
+            self.jobs.start(self, jobs::Kind::Drill(None));
         }
-        let (ctx, runtime) = (self.clone(), tokio::runtime::Handle::current());
-        let drilled = blocking(move || ctx.vault(runtime)?.snapshot(snapshot)?.drill()).await;
-        let failed = match drilled {
-            Ok(true) => {
-                let at_ms = self.now_ms().to_string();
-                // Without it the drill is done again sooner.
-                let _ = self.write(move |tx| tx.set(DRILLED, Some(&at_ms))).await;
-                return;
-            }
-            Ok(false) => "a drill restored it, and the store roots differ".to_owned(),
-            Err(error) => with_sources(&error),
-        };
-        tracing::warn!(failed, "the drill of a snapshot failed");
-        lock(&self.backups.state).failed = Some(format!("Snapshot {snapshot} cannot be relied on: {failed}"));
+    }
+
+    /// What a drill found is kept: when it passed, or that it did not.
+    pub(crate) async fn drilled(&self, report: &dto::DrillReport) {
+        if report.ok {
+            let at_ms = self.now_ms().to_string();
+            // Without it the drill is done again sooner.
+            let _ = self.write(move |tx| tx.set(DRILLED, Some(&at_ms))).await;
+        }
+        let why = report.detail.as_deref().unwrap_or("the store roots differ");
+        let failed = (!report.ok).then(|| format!("Snapshot {} cannot be relied on: {why}", report.snapshot));
+        if let Some(failed) = &failed {
+            tracing::warn!(failed, "the drill of a snapshot failed");
+        }
+        lock(&self.backups.state).drill_failed = failed;
     }
 
     /// Whether anything changed since the last snapshot, of this run or an earlier one.
     pub(crate) fn has_changed(&self) -> bool {
         lock(&self.backups.state).revision != Some(*self.journal.revisions().borrow())
     }
-}
-
-fn host_name() -> String {
-    let name =
-        std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::fs::read_to_string("/etc/hostname"));
-    let name = name.unwrap_or_default().trim().to_owned();
-    if name.is_empty() { "this machine".to_owned() } else { name }
 }
 
 impl Gander {
@@ -336,12 +202,12 @@ impl Gander {
                 };
                 if ctx.has_changed() && (asked || minutes > 0) {
                     let _turn = ctx.backups.turn().await;
-                    match ctx.back_up(Reason::Timer).await {
-                        Ok(created) if created.damaged.is_empty() => ctx.drill_if_due(created.manifest.id).await,
-                        // It lacks what the journal itself lost, which is the journal's finding.
-                        Ok(_) => {}
-                        Err(error) => tracing::warn!(error = with_sources(&error), "no timed snapshot"),
+                    if let Err(error) = ctx.back_up(Reason::Timer).await {
+                        tracing::warn!(error = with_sources(&error), "no timed snapshot");
                     }
+                }
+                if minutes > 0 {
+                    ctx.drill_if_due().await;
                 }
             }
         });

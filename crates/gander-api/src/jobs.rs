@@ -13,24 +13,24 @@ const KEPT: usize = 32;
 
 #[derive(Default)]
 pub(crate) struct Jobs {
-    jobs: Mutex<VecDeque<dto::Job>>,
+    jobs: Mutex<VecDeque<(Kind, dto::Job)>>,
 }
 
 impl Jobs {
     pub fn get(&self, id: &str) -> Option<dto::Job> {
-        lock(&self.jobs).iter().find(|job| job.id == id).cloned()
+        lock(&self.jobs).iter().find(|(_, job)| job.id == id).map(|(_, job)| job.clone())
     }
 
     fn change(&self, id: &str, change: impl FnOnce(&mut dto::Job)) {
-        if let Some(job) = lock(&self.jobs).iter_mut().find(|job| job.id == id) {
+        if let Some((_, job)) = lock(&self.jobs).iter_mut().find(|(_, job)| job.id == id) {
             change(job);
         }
     }
 
-    /// Starts a job, or shows the one of its kind that runs.
+    /// Starts a job, or shows the same one that runs.
     pub fn start(&self, ctx: &Arc<Ctx>, kind: Kind) -> dto::Job {
         let mut jobs = lock(&self.jobs);
-        if let Some(running) = jobs.iter().find(|job| job.state == "running" && job.kind == kind.as_str()) {
+        if let Some((_, running)) = jobs.iter().find(|(of, job)| job.state == "running" && *of == kind) {
             return running.clone();
         }
         let job = dto::Job {
@@ -40,10 +40,12 @@ impl Jobs {
             done: 0,
             total: 0,
             rebuilt: None,
+            drill: None,
+            exports: None,
             report: None,
             error: None,
         };
-        jobs.push_front(job.clone());
+        jobs.push_front((kind.clone(), job.clone()));
         jobs.truncate(KEPT);
         let (ctx, id) = (ctx.clone(), job.id.clone());
         tokio::spawn(async move { run(ctx, id, kind).await });
@@ -52,27 +54,75 @@ impl Jobs {
 }
 
 /// What a job does.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Recompute everything.
     Verify,
     /// Make what is derived anew from the entries, then verify.
     Rebuild,
+    /// Restore a snapshot, or the newest of this journal, into a scratch store.
+    Drill(Option<dto::SnapshotRef>),
+    /// Write the open sessions for people, before this version.
+    Export(String),
 }
 
 impl Kind {
-    fn as_str(self) -> &'static str {
+    fn as_str(&self) -> &'static str {
         match self {
             Kind::Verify => "verify",
             Kind::Rebuild => "rebuild",
+            Kind::Drill(_) => "drill",
+            Kind::Export(_) => "export",
         }
     }
 }
 
 async fn run(ctx: Arc<Ctx>, id: String, kind: Kind) {
-    if kind == Kind::Rebuild && !rebuild(&ctx, &id).await {
-        return;
+    match kind {
+        Kind::Verify => verify(ctx, id).await,
+        Kind::Rebuild => {
+            if rebuild(&ctx, &id).await {
+                verify(ctx, id).await;
+            }
+        }
+        Kind::Drill(snapshot) => drill(ctx, id, snapshot).await,
+        Kind::Export(version) => export(ctx, id, version).await,
     }
+}
+
+async fn drill(ctx: Arc<Ctx>, id: String, snapshot: Option<dto::SnapshotRef>) {
+    let (progress_ctx, progress_id) = (ctx.clone(), id.clone());
+    let drilled = ctx.drill(snapshot, move |done, total| {
+        progress_ctx.jobs.change(&progress_id, |job| (job.done, job.total) = (done, total));
+    });
+    match drilled.await {
+        Ok(report) => {
+            ctx.drilled(&report).await;
+            ctx.jobs.change(&id, |job| {
+                job.state = "done".into();
+                (job.done, job.total) = (report.entries, report.entries);
+                job.drill = Some(report);
+            });
+        }
+        Err(error) => fail(&ctx, &id, error),
+    }
+}
+
+async fn export(ctx: Arc<Ctx>, id: String, version: String) {
+    let (progress_ctx, progress_id) = (ctx.clone(), id.clone());
+    let exported = ctx.export_open(version, move |done, total| {
+        progress_ctx.jobs.change(&progress_id, |job| (job.done, job.total) = (done, total));
+    });
+    match exported.await {
+        Ok(exports) => ctx.jobs.change(&id, |job| {
+            job.state = "done".into();
+            job.exports = Some(exports);
+        }),
+        Err(error) => fail(&ctx, &id, error),
+    }
+}
+
+async fn verify(ctx: Arc<Ctx>, id: String) {
     let (progress_ctx, progress_id, cancel_ctx) = (ctx.clone(), id.clone(), ctx.clone());
     let journal = ctx.journal.clone();
     let verified = crate::gander::blocking(move || {

@@ -9,6 +9,7 @@
 mod agents;
 mod attach;
 mod backups;
+mod carrier;
 mod config;
 mod convert;
 pub mod dto;
@@ -20,6 +21,8 @@ mod jobs;
 mod live;
 mod ops;
 pub mod seal;
+mod place;
+mod readable;
 
 pub use agents::BUILTIN;
 pub use attach::Attachment;
@@ -27,3 +30,4 @@ pub use error::{ApiError, Code};
 pub use feed::{Feed, Push};
 pub use gander::{Gander, OpenError, Options};
 pub use ops::{BLOB_MAX_BYTES, Exported, IMPORT_MAX_BYTES, StoredGrant, Upload};
+pub use place::SafePlace;

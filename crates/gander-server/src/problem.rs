@@ -71,6 +71,21 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
+/// A JSON body that may be left out, its type and all.
+pub struct MaybeBody<T>(pub T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let empty = axum::body::HttpBody::is_end_stream(request.body());
+        if empty && !request.headers().contains_key(header::CONTENT_TYPE) {
+            return Ok(MaybeBody(T::default()));
+        }
+        Body::from_request(request, state).await.map(|Body(value)| MaybeBody(value))
+    }
+}
+
 /// The query of a URL.
 pub struct Ask<T>(pub T);
 

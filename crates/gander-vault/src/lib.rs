@@ -7,6 +7,7 @@
 //! thread, never from a task.
 
 mod create;
+mod drill;
 mod erase;
 mod error;
 pub mod export;
@@ -26,13 +27,14 @@ mod vault;
 mod verify;
 
 pub use create::{CreateRequest, Created};
+pub use drill::Drilled;
 pub use erase::{ErasedBody, Erasure};
 pub use error::VaultError;
 pub use manifest::{Manifest, Reason, SnapshotId};
 pub use page::{LargeRecord, Run, SessionRecord};
 pub use prune::{Pruned, SWEEP_GRACE_MS};
 pub use read::SnapshotReader;
-pub use restore::{Action, Counts, Held, Plan, Restored, Scratch, Step, Target, Wanted, plan};
+pub use restore::{Action, Counts, Held, Plan, Restored, Step, Target, Wanted, plan};
 pub use retention::{Keep, Policy, keep};
 pub use source::{Document, Origin, Sealed, Source, SourceError, SourceSession, large_refs};
 pub use vault::{Listing, Vault};

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use gander_model::{Entry, Hash, Head, Seq, SessionId, StoreRoot, chain::Walk, root::store_root};
+use gander_model::{Entry, Hash, Head, Seq, SessionId};
 use serde::Serialize;
 
 use crate::VaultError;
@@ -320,73 +320,4 @@ fn restore_one(
         Action::Unchanged => Ok(()),
     }
     .map_err(VaultError::Target)
-}
-
-/// A scratch store for drills: it takes what a journal would take, checks it as a journal would, and keeps heads only.
-#[derive(Default)]
-pub struct Scratch {
-    heads: HashMap<SessionId, Head>,
-}
-
-impl Scratch {
-    /// The store root of everything restored into it.
-    pub fn root(&self) -> StoreRoot {
-        let mut heads: Vec<_> = self.heads.iter().map(|(id, head)| (*id, *head)).collect();
-        heads.sort_unstable_by_key(|(id, _)| *id);
-        store_root(heads.len() as u64, heads)
-    }
-}
-
-impl Target for Scratch {
-    fn head(&self, session: SessionId) -> Result<Option<Head>, SourceError> {
-        Ok(self.heads.get(&session).copied())
-    }
-
-    fn hash_at(&self, _: SessionId, _: Seq) -> Result<Option<Hash>, SourceError> {
-        Ok(None)
-    }
-
-    fn has_copy_of(&self, _: SessionId, _: Head) -> Result<bool, SourceError> {
-        Ok(false)
-    }
-
-    fn has_large(&self, _: Hash) -> Result<bool, SourceError> {
-        Ok(false)
-    }
-
-    fn put_large(&mut self, _: Hash, _: Vec<u8>) -> Result<(), SourceError> {
-        Ok(())
-    }
-
-    fn add(&mut self, session: &SessionRecord, after: Option<Head>, entries: Vec<Entry>) -> Result<(), SourceError> {
-        let mut walk = Walk::after(after.unwrap_or(session.beginning()));
-        for entry in &entries {
-            walk.step(&entry.header)?;
-            gander_model::chain::check_body(entry, true)?;
-        }
-        self.heads.insert(session.id, walk.reached());
-        Ok(())
-    }
-
-    fn copy(&mut self, session: &SessionRecord, _: Option<Head>, _: Vec<Entry>) -> Result<(), SourceError> {
-        Err(format!("an empty store needs no copy of session {}", session.id).into())
-    }
-}
-
-impl SnapshotReader<'_> {
-    /// A drill: restores everything into a scratch store and compares store roots. `Ok(false)`: they differ. A
-    /// session that the journal itself could not give whole stands with its witnessed head in the root, so a snapshot
-    /// with such a session does not pass.
-    pub fn drill(&self) -> Result<bool, VaultError> {
-        let mut scratch = Scratch::default();
-        let plan = plan(self, &scratch, &Wanted::All)?;
-        if plan.unreadable > 0 {
-            return Ok(false);
-        }
-        let restored = plan.carry_out(self, &mut scratch, |_, _| {})?;
-        if let Some((_, error)) = restored.failed.into_iter().next() {
-            return Err(error);
-        }
-        Ok(scratch.root() == self.manifest().root)
-    }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use gander_model::JournalId;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use serde::{Deserialize, Serialize};
@@ -63,6 +64,20 @@ impl Vault {
     /// Every snapshot, oldest first.
     pub fn list(&self) -> Result<Listing, VaultError> {
         self.list_in(SNAPSHOTS)
+    }
+
+    /// The newest readable snapshot of a journal. Ids carry their time, so few manifests are read.
+    pub fn newest_of(&self, journal: JournalId) -> Result<Option<Manifest>, VaultError> {
+        for id in self.ids(SNAPSHOTS)?.into_iter().rev() {
+            match manifest::load(&self.objects, SNAPSHOTS, id) {
+                Ok(manifest) if manifest.journal == journal => return Ok(Some(manifest)),
+                Ok(_) => {}
+                // Torn, of a later version, or forgotten meanwhile: an older one serves.
+                Err(error) if error.is_damage() || matches!(error, VaultError::Newer { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     pub(crate) fn list_in(&self, folder: &str) -> Result<Listing, VaultError> {

@@ -59,7 +59,107 @@ pub struct BackupMade {
     pub new_bytes: u64,
     /// What it added was read back and compared.
     pub verified: bool,
+    /// Where it is.
+    #[serde(default)]
+    pub place: String,
+    /// Whether the drill that was asked for passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drilled: Option<bool>,
+    /// The folder of the exports that were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exports: Option<String>,
+    /// How many open sessions were exported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exported: Option<u64>,
     /// What could not be saved whole, or not be erased from older snapshots.
+    pub findings: Vec<Finding>,
+}
+
+/// Why a snapshot is asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BackupReason {
+    /// Somebody asked.
+    #[default]
+    Hand,
+    /// An upgrade comes.
+    Upgrade,
+    /// A migration comes.
+    Migration,
+}
+
+impl From<BackupReason> for gander_vault::Reason {
+    fn from(reason: BackupReason) -> Self {
+        match reason {
+            BackupReason::Hand => Self::Hand,
+            BackupReason::Upgrade => Self::Upgrade,
+            BackupReason::Migration => Self::Migration,
+        }
+    }
+}
+
+/// How to make a snapshot.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BackupBody {
+    /// `hand` when left out, `upgrade` or `migration`: the last of these is kept whatever the policy says.
+    pub reason: BackupReason,
+    /// Restore it into a scratch store as well, and compare store roots.
+    pub drill: bool,
+    /// Write the open sessions for people as well.
+    pub exports: bool,
+    /// The version that comes; it names the folder of the exports.
+    pub version: Option<String>,
+}
+
+/// Which snapshot to try.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DrillBody {
+    /// The snapshot; the newest of this journal when left out.
+    pub snapshot: Option<String>,
+}
+
+/// What a drill found: a snapshot restored into a scratch store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DrillReport {
+    /// All of it came back, and the store roots are the same.
+    pub ok: bool,
+    /// The snapshot.
+    pub snapshot: String,
+    /// The store root that it records.
+    pub root: String,
+    /// The store root of what could be restored.
+    pub restored_root: String,
+    /// Sessions restored.
+    pub sessions: u64,
+    /// Entries restored.
+    pub entries: u64,
+    /// What is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// Before what the open sessions are written for people.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExportsBody {
+    /// The version that comes; it names the folder.
+    pub version: String,
+}
+
+/// Open sessions that were written for people.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ReadableExports {
+    /// The folder; it is all on the disk.
+    pub folder: String,
+    /// Its page with links to the sessions; `README.md` beside it says the same.
+    pub index: String,
+    /// How many sessions were written.
+    pub sessions: u64,
+    /// Bytes of their files.
+    pub bytes: u64,
+    /// Sessions that could not be read.
     pub findings: Vec<Finding>,
 }
 

@@ -68,7 +68,7 @@ pub struct VerifyReport {
 pub struct Job {
     /// Its id.
     pub id: String,
-    /// `verify` or `rebuild`.
+    /// `verify`, `rebuild`, `drill`, `export` or `repair`.
     pub kind: String,
     /// `running`, `done` or `failed`.
     pub state: String,
@@ -79,6 +79,12 @@ pub struct Job {
     /// What a rebuild did, once it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebuilt: Option<Rebuilt>,
+    /// What a drill found, once it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<super::DrillReport>,
+    /// What was exported, once it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exports: Option<super::ReadableExports>,
     /// What it found, when it is done.
     pub report: Option<VerifyReport>,
     /// Why it failed.

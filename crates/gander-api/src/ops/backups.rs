@@ -1,19 +1,23 @@
 //! Snapshots and what is restored from them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use gander_model::{Body, Kind, Seq};
 use gander_model::{SessionId, WindowId};
-use gander_vault::{Action, Held, Manifest, Plan, Policy, Reason, SWEEP_GRACE_MS, Vault, VaultError, Wanted};
+use gander_vault::{Action, Created, Held, Manifest, Plan, Policy, Reason, SWEEP_GRACE_MS, Vault, VaultError, Wanted};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::backups::{BackupError, JournalTarget};
+use crate::backups::BackupError;
+use crate::carrier::JournalTarget;
 use crate::dto::{self, rfc3339};
 use crate::error::{ApiError, Code};
 use crate::feed::with_sources;
-use crate::gander::{Gander, blocking};
+use crate::gander::{Ctx, Gander, blocking};
+use crate::jobs;
+use crate::place::SafePlace;
 
 /// An error and its cause. The storage's own errors repeat what caused them.
 fn told(error: &VaultError) -> String {
@@ -122,6 +126,69 @@ struct DraftDocument {
     attachments: Box<RawValue>,
 }
 
+/// What is told of a snapshot that was made.
+pub(crate) fn made(created: &Created, place: &SafePlace) -> dto::BackupMade {
+    let remedy = "See `gander verify` for the session; what could be read of it is in the snapshot.";
+    let mut findings: Vec<_> = created
+        .damaged
+        .iter()
+        .map(|(id, why)| session_finding("not_saved_whole", "warning", *id, format!("{why}."), remedy))
+        .collect();
+    if let Err(error) = &created.erased {
+        findings.push(dto::Finding {
+            id: None,
+            kind: "not_erased_everywhere".into(),
+            severity: "warning".into(),
+            subject: json!({ "snapshot": created.manifest.id }),
+            detail: format!("Erased text may still be in older snapshots: {}.", with_sources(error)),
+            remedy: "Run `gander backup verify`, then make another snapshot: it tries again.".into(),
+            at: None,
+        });
+    }
+    dto::BackupMade {
+        snapshot: created.manifest.id.to_string(),
+        root: created.manifest.root.to_string(),
+        sessions: created.manifest.sessions,
+        entries: created.manifest.entries,
+        new_bytes: created.manifest.new_bytes,
+        verified: true,
+        place: place.name(),
+        drilled: None,
+        exports: None,
+        exported: None,
+        findings,
+    }
+}
+
+fn not_drilled(report: &dto::DrillReport) -> dto::Finding {
+    dto::Finding {
+        id: None,
+        kind: "backup_drill_failed".into(),
+        severity: "error".into(),
+        subject: json!({ "snapshot": report.snapshot }),
+        detail: format!("The snapshot cannot be relied on: {}.", report.detail.as_deref().unwrap_or_default()),
+        remedy: "Run `gander backup verify`, then `gander backup create`: it stores again what is damaged.".into(),
+        at: None,
+    }
+}
+
+impl Ctx {
+    pub(crate) async fn drill(
+        self: &Arc<Self>,
+        snapshot: Option<dto::SnapshotRef>,
+        progress: impl Fn(u64, u64) + Send + 'static,
+    ) -> Result<dto::DrillReport, ApiError> {
+        let (ctx, runtime) = (self.clone(), tokio::runtime::Handle::current());
+        blocking(move || {
+            ctx.place().drill(&ctx.journal, snapshot, runtime, &mut |done, total| {
+                progress(done, total);
+                !*ctx.stopping.borrow()
+            })
+        })
+        .await
+    }
+}
+
 impl Gander {
     /// Runs something on the vault, one at a time, away from the threads that serve.
     async fn on_vault<T: Send + 'static>(
@@ -136,7 +203,7 @@ impl Gander {
     /// Every snapshot, newest first.
     pub async fn backups(&self) -> Result<dto::BackupList, ApiError> {
         let own = self.journal_id().await?;
-        let place = self.ctx.vault_place();
+        let place = self.ctx.place().name();
         self.on_vault(move |vault| {
             let listing = vault.list()?;
             let findings = listing.unreadable.iter().map(|(id, error)| dto::Finding {
@@ -158,36 +225,38 @@ impl Gander {
     }
 
     /// Makes a snapshot and reads back what it added.
-    pub async fn create_backup(&self) -> Result<dto::BackupMade, ApiError> {
+    pub async fn create_backup(&self, wanted: dto::BackupBody) -> Result<dto::BackupMade, ApiError> {
         self.check_serving()?;
         let _turn = self.ctx.backups.turn().await;
-        let created = self.ctx.back_up(Reason::Hand).await?;
-        let remedy = "See `gander verify` for the session; what could be read of it is in the snapshot.";
-        let mut findings: Vec<_> = created
-            .damaged
-            .iter()
-            .map(|(id, why)| session_finding("not_saved_whole", "warning", *id, format!("{why}."), remedy))
-            .collect();
-        if let Err(error) = &created.erased {
-            findings.push(dto::Finding {
-                id: None,
-                kind: "not_erased_everywhere".into(),
-                severity: "warning".into(),
-                subject: json!({ "snapshot": created.manifest.id }),
-                detail: format!("Erased text may still be in older snapshots: {}.", with_sources(error)),
-                remedy: "Run `gander backup verify`, then make another snapshot: it tries again.".into(),
-                at: None,
-            });
+        let created = self.ctx.back_up(wanted.reason.into()).await?;
+        let mut made = made(&created, &self.ctx.place());
+        if wanted.drill {
+            let report = self.drill_backup(Some(dto::SnapshotRef(created.manifest.id))).await?;
+            made.drilled = Some(report.ok);
+            made.findings.extend((!report.ok).then(|| not_drilled(&report)));
         }
-        Ok(dto::BackupMade {
-            snapshot: created.manifest.id.to_string(),
-            root: created.manifest.root.to_string(),
-            sessions: created.manifest.sessions,
-            entries: created.manifest.entries,
-            new_bytes: created.manifest.new_bytes,
-            verified: true,
-            findings,
-        })
+        if wanted.exports {
+            let version = wanted.version.unwrap_or_else(|| "upgrade".to_owned());
+            let exports = self.export_open_sessions(&version).await?;
+            (made.exports, made.exported) = (Some(exports.folder), Some(exports.sessions));
+            made.findings.extend(exports.findings);
+        }
+        Ok(made)
+    }
+
+    /// Restores a snapshot, or the newest of this journal, into a scratch store, and compares store roots.
+    pub async fn drill_backup(&self, snapshot: Option<dto::SnapshotRef>) -> Result<dto::DrillReport, ApiError> {
+        let report = self.ctx.drill(snapshot, |_, _| {}).await?;
+        self.ctx.drilled(&report).await;
+        Ok(report)
+    }
+
+    /// The same as a job that shows how far it is.
+    pub async fn start_drill(&self, wanted: dto::DrillBody) -> Result<dto::Job, ApiError> {
+        self.check_serving()?;
+        let id =
+            wanted.snapshot.map(|id| id.parse::<dto::SnapshotRef>().map_err(|_| ApiError::not_found("snapshot", id)));
+        Ok(self.ctx.jobs.start(&self.ctx, jobs::Kind::Drill(id.transpose()?)))
     }
 
     /// Reads everything in the vault and recomputes every hash. The next snapshot stores again what was damaged.

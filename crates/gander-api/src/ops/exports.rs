@@ -1,6 +1,7 @@
 //! Sessions out as files that can be read without Gander, and back in.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use gander_journal::{ReadError, Reader};
 use gander_model::{Hash, Seq, SessionId};
@@ -8,11 +9,12 @@ use gander_vault::export::{self, Export, ExportedSession, Heading};
 use gander_vault::{Origin, Wanted, large_refs};
 
 use super::backups::preview;
-use crate::backups::JournalTarget;
+use crate::carrier::JournalTarget;
 use crate::dto::{self, ExportFormat};
 use crate::error::{ApiError, Code};
 use crate::feed::with_sources;
-use crate::gander::{Gander, blocking};
+use crate::gander::{Ctx, Gander, blocking};
+use crate::jobs::Kind;
 
 /// An import, at most.
 pub const IMPORT_MAX_BYTES: usize = 512 * 1024 * 1024;
@@ -30,13 +32,36 @@ pub struct Exported {
     pub bytes: Vec<u8>,
 }
 
+impl Ctx {
+    pub(crate) async fn export_open(
+        self: &Arc<Self>,
+        version: String,
+        progress: impl Fn(u64, u64) + Send + 'static,
+    ) -> Result<dto::ReadableExports, ApiError> {
+        let ctx = self.clone();
+        let write = move || ctx.place().export_open(&ctx.journal, &version, ctx.now_ms(), &mut |n, of| progress(n, of));
+        blocking(write).await
+    }
+
+    /// Erasing reaches the readable exports too.
+    pub(crate) async fn erase_exports(self: &Arc<Self>, session: SessionId) -> Result<(), ApiError> {
+        let ctx = self.clone();
+        let erased = blocking(move || ctx.place().erase_exports(session)).await;
+        erased.map(drop).map_err(|error| {
+            ApiError::internal(format!("It is erased, but maybe not in the folder `exports`: {error}."))
+                .safe("It is erased in Gander, and leaves the snapshots.")
+                .todo("Delete what you do not want to keep from the folder `exports` in the data folder.")
+        })
+    }
+}
+
 impl Gander {
     /// Writes a session, and what it is forked from, as a file.
     pub async fn export_session(&self, session: SessionId, format: ExportFormat) -> Result<Exported, ApiError> {
         let view = self.session(session).await?.session;
         let name = if view.name.is_empty() { "New chat".to_owned() } else { view.name };
         let heading = Heading { name, agent: Some(view.agent), cwd: Some(view.cwd) };
-        let export = self.ctx.read(move |reader| collect(reader, session, heading)).await?;
+        let export = self.ctx.read(move |reader| collect(reader, session, heading, usize::MAX)).await?;
         let file_name = format!("{}.{}", slug(&export.heading.name, session), format.extension());
         let written = blocking(move || match format {
             ExportFormat::Json => export::json(&export).into_bytes(),
@@ -45,6 +70,20 @@ impl Gander {
             ExportFormat::Html => export::html(&export).into_bytes(),
         });
         Ok(Exported { mime: format.mime(), file_name, bytes: written.await })
+    }
+
+    /// Writes every open session as JSON and Markdown into a dated folder, before an upgrade to `version`.
+    pub async fn export_open_sessions(&self, version: &str) -> Result<dto::ReadableExports, ApiError> {
+        self.ctx.export_open(version.to_owned(), |_, _| {}).await
+    }
+
+    /// The same as a job that shows how far it is.
+    pub async fn start_exports(&self, wanted: dto::ExportsBody) -> Result<dto::Job, ApiError> {
+        self.check_serving()?;
+        if wanted.version.is_empty() {
+            return Err(ApiError::bad("`version` is empty: say what the exports are made before."));
+        }
+        Ok(self.ctx.jobs.start(&self.ctx, Kind::Export(wanted.version)))
     }
 
     /// Takes an export in JSON Lines in, verified whole first; only ever adds.
@@ -74,8 +113,15 @@ impl Gander {
     }
 }
 
-fn collect(reader: &Reader<'_>, session: SessionId, heading: Heading) -> Result<Export, ReadError> {
-    let mut export = Export { heading, sessions: Vec::new(), large: BTreeMap::new() };
+/// A session with what it is forked from, and large contents as long as they are `large_max` bytes in all.
+pub(crate) fn collect(
+    reader: &Reader<'_>,
+    session: SessionId,
+    heading: Heading,
+    large_max: usize,
+) -> Result<Export, ReadError> {
+    let mut export = Export { heading, ..Export::default() };
+    let mut room = large_max;
     let head = reader.head(session)?.ok_or_else(|| ReadError::NotFound { what: "session", id: session.to_string() })?;
     let mut next = Some((session, head.seq));
     while let Some((id, through)) = next.filter(|_| export.sessions.len() < ANCESTORS_MAX) {
@@ -88,7 +134,10 @@ fn collect(reader: &Reader<'_>, session: SessionId, heading: Heading) -> Result<
         for entry in &entries {
             let refs = entry.body.as_ref().map(|body| large_refs(&entry.header.kind, &body.bytes));
             for large in refs.into_iter().flatten() {
-                add_large(reader, large.hash, &mut export.large)?;
+                let bytes = usize::try_from(large.bytes).unwrap_or(usize::MAX);
+                if bytes <= room && add_large(reader, large.hash, &mut export.large)? {
+                    room -= bytes;
+                }
             }
         }
         let pinned = pin.map(|pin| Origin { session: pin.session_id, head: pin.head() });
@@ -99,22 +148,25 @@ fn collect(reader: &Reader<'_>, session: SessionId, heading: Heading) -> Result<
     Ok(export)
 }
 
-fn add_large(reader: &Reader<'_>, hash: Hash, large: &mut BTreeMap<Hash, Vec<u8>>) -> Result<(), ReadError> {
+/// Whether it was added.
+fn add_large(reader: &Reader<'_>, hash: Hash, large: &mut BTreeMap<Hash, Vec<u8>>) -> Result<bool, ReadError> {
     if large.contains_key(&hash) {
-        return Ok(());
+        return Ok(false);
     }
     let mut bytes = Vec::new();
     match reader.content(hash, &mut |part| bytes.extend_from_slice(part)) {
-        Ok(true) => drop(large.insert(hash, bytes)),
+        Ok(true) => {
+            large.insert(hash, bytes);
+            Ok(true)
+        }
         // What is not whole is left out; the entry that names it stays.
-        Ok(false) | Err(ReadError::ContentDamaged { .. }) => {}
-        Err(error) => return Err(error),
+        Ok(false) | Err(ReadError::ContentDamaged { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
-    Ok(())
 }
 
 /// A file name that every system takes.
-fn slug(name: &str, session: SessionId) -> String {
+pub(crate) fn slug(name: &str, session: SessionId) -> String {
     let kept: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
     let words: Vec<&str> = kept.split('-').filter(|word| !word.is_empty()).collect();

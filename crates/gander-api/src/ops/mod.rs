@@ -10,8 +10,10 @@ mod store;
 mod turns;
 mod windows;
 
+pub(crate) use backups::made;
 pub use blobs::{BLOB_MAX_BYTES, Upload};
 pub use exports::{Exported, IMPORT_MAX_BYTES};
+pub(crate) use exports::{collect, slug};
 pub use store::StoredGrant;
 
 use gander_journal::WriteError;

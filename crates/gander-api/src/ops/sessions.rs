@@ -226,8 +226,11 @@ impl Gander {
 
     /// Erases one body for good.
     pub async fn redact(&self, session: SessionId, body: dto::RedactBody) -> Result<dto::SessionBody, ApiError> {
+        let entry = move |reader: &Reader<'_>| reader.entry(session, Seq(body.seq));
+        let owner = self.ctx.read(entry).await.ok().flatten().map_or(session, |view| view.entry.header.session_id);
         self.ctx.write(move |tx| tx.redact(session, Seq(body.seq))).await?;
         self.ctx.backups.soon();
+        self.ctx.erase_exports(owner).await?;
         self.session(session).await
     }
 
@@ -237,6 +240,7 @@ impl Gander {
         self.ctx.live.tell(&self.ctx, session, Command::Evict);
         self.ctx.write(move |tx| tx.purge(session)).await?;
         self.ctx.backups.soon();
+        self.ctx.erase_exports(session).await?;
         self.session(session).await
     }
 

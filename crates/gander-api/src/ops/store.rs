@@ -78,7 +78,7 @@ impl Gander {
                 },
             );
         }
-        findings.extend(self.ctx.backups.finding());
+        findings.extend(self.ctx.backups.findings());
         Ok(dto::Findings { findings })
     }
 

@@ -32,7 +32,19 @@ impl Verify {
 
 /// Starts a job and follows it to its end; gives its report.
 pub async fn job(client: &Client, kind: &str, done: &str, output: &Output) -> Result<Value, Failure> {
-    let mut job = client.post(&format!("jobs/{kind}"), &json!({})).await?;
+    let mut job = followed(client, &format!("jobs/{kind}"), &json!({}), done, output).await?;
+    Ok(job["report"].take())
+}
+
+/// Starts a job and follows it to its end; gives all of it.
+pub async fn followed(
+    client: &Client,
+    path: &str,
+    body: &Value,
+    done: &str,
+    output: &Output,
+) -> Result<Value, Failure> {
+    let mut job = client.post(path, body).await?;
     while job["state"] == "running" {
         output.progress(&format!("{} of {} {done}", job["done"], job["total"]));
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -40,7 +52,7 @@ pub async fn job(client: &Client, kind: &str, done: &str, output: &Output) -> Re
     }
     output.progress_done();
     if job["state"] == "done" {
-        return Ok(job["report"].take());
+        return Ok(job);
     }
     Err(Failure::of_problem(500, job["error"].take()))
 }

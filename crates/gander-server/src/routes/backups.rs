@@ -2,10 +2,11 @@
 
 use axum::extract::{Path, State};
 use gander_api::dto::{
-    BackupList, BackupMade, BackupReport, Problem as ProblemBody, PruneBody, PruneReport, RestoreBody, RestoreReport,
+    BackupBody, BackupList, BackupMade, BackupReport, DrillBody, Job, Problem as ProblemBody, PruneBody, PruneReport,
+    RestoreBody, RestoreReport,
 };
 
-use crate::problem::{Body, Reply, id, reply};
+use crate::problem::{Body, MaybeBody, Reply, id, reply};
 use crate::server::App;
 
 /// Every snapshot, newest first.
@@ -15,11 +16,18 @@ pub async fn list(State(app): State<App>) -> Reply<BackupList> {
     reply(app.gander.backups().await)
 }
 
-/// Makes a snapshot and reads back what it added.
-#[utoipa::path(post, path = "/backups", tag = "backups", operation_id = "createBackup",
-    responses((status = 200, body = BackupMade), (status = 503, body = ProblemBody)))]
-pub async fn create(State(app): State<App>) -> Reply<BackupMade> {
-    reply(app.gander.create_backup().await)
+/// Makes a snapshot and reads back what it added. Without a body it is one by hand.
+#[utoipa::path(post, path = "/backups", tag = "backups", operation_id = "createBackup", request_body = BackupBody,
+    responses((status = 200, body = BackupMade), (status = 400, body = ProblemBody), (status = 503, body = ProblemBody)))]
+pub async fn create(State(app): State<App>, body: MaybeBody<BackupBody>) -> Reply<BackupMade> {
+    reply(app.gander.create_backup(body.0).await)
+}
+
+/// Restores a snapshot into a scratch store and compares store roots, beside the work.
+#[utoipa::path(post, path = "/jobs/drill", tag = "backups", operation_id = "startDrill", request_body = DrillBody,
+    responses((status = 200, body = Job), (status = 404, body = ProblemBody)))]
+pub async fn drill(State(app): State<App>, body: MaybeBody<DrillBody>) -> Reply<Job> {
+    reply(app.gander.start_drill(body.0).await)
 }
 
 /// Reads everything in the vault and recomputes every hash.

@@ -5,10 +5,10 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use gander_api::ApiError;
-use gander_api::dto::{ExportQuery, Problem as ProblemBody, RestoreReport};
+use gander_api::dto::{ExportQuery, ExportsBody, Job, Problem as ProblemBody, RestoreReport};
 
 use crate::headers::DATA_POLICY;
-use crate::problem::{Ask, Problem, Reply, id, reply};
+use crate::problem::{Ask, Body, Problem, Reply, id, reply};
 use crate::server::App;
 
 /// A session as a file: `format` is `json`, `jsonl`, `markdown` or `html`. Data, whatever it says: sandboxed, and as an attachment.
@@ -30,6 +30,13 @@ pub async fn export(
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(DATA_POLICY)),
     ];
     Ok((headers, file.bytes).into_response())
+}
+
+/// Writes every open session as JSON and Markdown into a dated folder below the data folder, beside the work.
+#[utoipa::path(post, path = "/exports", tag = "sessions", operation_id = "startExports", request_body = ExportsBody,
+    responses((status = 200, body = Job), (status = 400, body = ProblemBody)))]
+pub async fn open_sessions(State(app): State<App>, Body(body): Body<ExportsBody>) -> Reply<Job> {
+    reply(app.gander.start_exports(body).await)
 }
 
 /// Takes an export in JSON Lines in: the request's body as it is. Verified whole first; only ever adds.

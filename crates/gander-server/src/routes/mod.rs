@@ -59,6 +59,8 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(store::findings))
         .routes(routes!(store::verify))
         .routes(routes!(store::rebuild))
+        .routes(routes!(backups::drill))
+        .routes(routes!(exports::open_sessions))
         .routes(routes!(store::job))
         .routes(routes!(store::stop))
         .routes(routes!(handover::get, handover::begin, handover::cancel))

@@ -93,6 +93,103 @@ async fn g10_g11_a_store_comes_back_from_its_snapshot_in_another_place() {
     assert_eq!(ended["state"], "ended", "{ended}");
 }
 
+/// Starts a job and waits for its end.
+async fn job(world: &World, path: &str, body: Value) -> Value {
+    let mut job = world.post(path, body).await.ok();
+    let ended = async {
+        while job["state"] == "running" {
+            tokio::task::yield_now().await;
+            job = world.get(&format!("jobs/{}", text(&job["id"]))).await.ok();
+        }
+        job
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("the job ends")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g10_a_drill_restores_a_snapshot_and_says_when_it_could_not() {
+    let world = World::start().await;
+    let (_, session) = world.window().await;
+    world.turn(&session, "/echo hello").await;
+    job(&world, "jobs/drill", json!({})).await["error"]["code"].as_str().filter(|code| *code == "not_found").unwrap();
+    let made = world.post("backups", json!({"reason": "upgrade"})).await.ok();
+    assert_eq!(world.get("backups").await.ok()["backups"][0]["reason"], "upgrade");
+    world.turn(&session, "/echo and on").await;
+
+    let done = job(&world, "jobs/drill", json!({})).await;
+    assert_eq!(done["state"], "done", "{done}");
+    let drill = &done["drill"];
+    assert_eq!((&drill["ok"], &drill["snapshot"]), (&json!(true), &made["snapshot"]), "{drill}");
+    assert_eq!((&drill["restored_root"], &drill["root"]), (&made["root"], &made["root"]));
+    assert_eq!((&drill["sessions"], &drill["entries"]), (&made["sessions"], &made["entries"]));
+
+    let all = json!({"reason": "upgrade", "drill": true, "exports": true, "version": "9.9.9"});
+    let all = world.post("backups", all).await.ok();
+    assert_eq!((&all["drilled"], &all["exported"]), (&json!(true), &json!(1)), "{all}");
+    assert!(text(&all["exports"]).ends_with("-before-9.9.9") && text(&all["place"]).ends_with("vault"), "{all}");
+
+    let segment = files(&vault_of(&world).join("segments")).remove(0);
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let done = job(&world, "jobs/drill", json!({"snapshot": made["snapshot"]})).await;
+    assert_eq!(done["drill"]["ok"], false, "{done}");
+    let findings = world.get("findings").await.ok();
+    let kinds: Vec<_> = findings["findings"].as_array().unwrap().iter().map(|f| text(&f["kind"])).collect();
+    assert!(kinds.contains(&"backup_drill_failed".to_owned()), "{findings}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g10_open_sessions_are_written_for_people_and_erasing_reaches_them() {
+    let world = World::start().await;
+    let (_, talked) = world.window().await;
+    world.turn(&talked, "/echo my password is hunter2").await;
+    world.window().await;
+    let (drafting, drafted) = world.window().await;
+    let (closed, left) = world.window().await;
+    world.turn(&left, "/echo not open any more").await;
+    world.delete(&format!("windows/{closed}")).await;
+    let draft = json!({"session_id": drafted, "rev": 7, "text": "half <typed>", "attachments": []});
+    world.put(&format!("windows/{drafting}/draft"), draft).await.ok();
+
+    let done = job(&world, "exports", json!({"version": "0.2.0"})).await;
+    assert_eq!(done["state"], "done", "{done}");
+    let exports = &done["exports"];
+    assert_eq!((&exports["sessions"], &exports["findings"]), (&json!(3), &json!([])), "{exports}");
+    let folder = PathBuf::from(text(&exports["folder"]));
+    assert!(folder.starts_with(world.dir.path().join("exports")), "{folder:?}");
+    assert!(text(&exports["folder"]).ends_with("-before-0.2.0"));
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let all = |end: &str| -> String {
+        let of = files(&folder).into_iter().filter(|file| file.extension().is_some_and(|e| e == end));
+        of.map(|file| std::fs::read_to_string(file).unwrap()).collect()
+    };
+    let index = read("index.html");
+    assert!(index.contains(&talked) && index.contains(&drafted) && !index.contains(&left));
+    assert!(read("README.md").contains(".md)"));
+    assert!(all("md").contains("hunter2") && all("md").contains("half <typed>"));
+    assert!(all("json").contains("hunter2") && all("json").contains("half <typed>"));
+    for link in index.split("href=\"").skip(1) {
+        let name = link.split('"').next().unwrap();
+        assert!(folder.join(name).is_file(), "{name}");
+    }
+    let again = job(&world, "exports", json!({"version": "0.2.0"})).await;
+    assert!(text(&again["exports"]["folder"]).ends_with("-before-0.2.0-2"), "nothing is written over");
+
+    world.post("exports", json!({"version": ""})).await.refused(400, "bad_request");
+    for entry in world.entries(&talked).await {
+        if entry["body"].as_str().is_some_and(|body| body.contains("hunter2")) {
+            world.post(&format!("sessions/{talked}/redact"), json!({"seq": entry["seq"]})).await.ok();
+        }
+    }
+    for file in files(&world.dir.path().join("exports")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(!text.contains("hunter2"), "{file:?}");
+    }
+    assert!(all("md").contains("half <typed>"), "other sessions' exports stay");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn g11_a_session_that_went_two_ways_gets_one_copy_beside_it() {
     let world = World::start().await;

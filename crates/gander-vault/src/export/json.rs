@@ -3,12 +3,12 @@
 use gander_model::{Body, Data, Entry};
 use serde_json::{Value, json};
 
-use super::{Export, rfc3339};
+use super::{Export, Unsent, rfc3339};
 
 /// The export as one JSON document.
 pub fn json(export: &Export) -> String {
     let session = export.sessions.last();
-    let document = json!({
+    let mut document = json!({
         "gander": "session",
         "v": 1,
         "session": {
@@ -21,7 +21,15 @@ pub fn json(export: &Export) -> String {
         },
         "entries": export.conversation().map(|entry| one(export, entry)).collect::<Vec<_>>(),
     });
+    if !export.unsent.is_empty() {
+        document["unsent"] = export.unsent.iter().map(unsent).collect();
+    }
     format!("{document:#}\n")
+}
+
+fn unsent(unsent: &Unsent) -> Value {
+    let data = serde_json::from_str::<Value>(&unsent.json).unwrap_or_else(|_| json!(unsent.json));
+    json!({"what": unsent.what, "text": unsent.text, "data": data})
 }
 
 fn one(export: &Export, entry: &Entry) -> Value {

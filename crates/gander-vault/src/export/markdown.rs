@@ -52,6 +52,9 @@ pub fn markdown(export: &Export) -> String {
             }
         }
     }
+    for unsent in &export.unsent {
+        out.push_str(&format!("\n## {}\n\n{}\n", one_line(&unsent.what), unsent.text.trim_end()));
+    }
     out
 }
 

@@ -52,6 +52,18 @@ pub struct Heading {
     pub cwd: Option<String>,
 }
 
+/// What is no entry yet: a draft, a queued prompt, an answer still being streamed. Exports for reading show it; JSON
+/// Lines leave it out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unsent {
+    /// What it is, in words.
+    pub what: String,
+    /// Its text.
+    pub text: String,
+    /// All of it, as JSON.
+    pub json: String,
+}
+
 /// A session to be exported, with what it is forked from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Export {
@@ -61,6 +73,8 @@ pub struct Export {
     pub sessions: Vec<ExportedSession>,
     /// Large contents that the entries name.
     pub large: BTreeMap<Hash, Vec<u8>>,
+    /// What is no entry yet.
+    pub unsent: Vec<Unsent>,
 }
 
 impl Export {

@@ -53,6 +53,7 @@ fn story() -> (Journal, Export) {
         heading: Heading { name: "A <name>".into(), agent: Some("scratch".into()), cwd: Some("/tmp/`x`".into()) },
         sessions: vec![session(parent, 7), session(fork, 99)],
         large: journal.large.clone().into_iter().collect(),
+        ..Export::default()
     };
     (journal, export)
 }

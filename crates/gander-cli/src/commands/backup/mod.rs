@@ -1,6 +1,7 @@
 //! `gander backup`: one file per thing that can be done with snapshots.
 
 mod create;
+mod drill;
 mod list;
 mod prune;
 mod restore;
@@ -22,12 +23,14 @@ use crate::output::Outcome;
   gander backup create
   gander backup list
   gander backup verify
+  gander backup drill
   gander backup restore latest --dry-run
   gander backup prune --last 10 --daily 14")]
 pub enum Backup {
     Create(create::Create),
     List(list::List),
     Verify(verify::Verify),
+    Drill(drill::Drill),
     Restore(restore::Restore),
     Prune(prune::Prune),
 }
@@ -38,6 +41,7 @@ impl Backup {
             Self::Create(command) => command.run(context).await,
             Self::List(command) => command.run(context).await,
             Self::Verify(command) => command.run(context).await,
+            Self::Drill(command) => command.run(context).await,
             Self::Restore(command) => command.run(context).await,
             Self::Prune(command) => command.run(context).await,
         }

@@ -14,13 +14,28 @@ use crate::view;
 #[derive(Args)]
 #[command(after_help = "Examples:
   gander backup verify
-  gander backup verify --json | jq .findings")]
-pub struct Verify {}
+  gander backup verify --json | jq .findings
+  gander backup verify --drill")]
+pub struct Verify {
+    /// Also restore the newest snapshot into a scratch store and compare store roots
+    #[arg(long)]
+    drill: bool,
+}
 
 impl Verify {
     pub async fn run(self, context: &Context<'_>) -> Result<Outcome, Failure> {
-        let report =
-            context.with_instance(async |instance| instance.client.post("backups/verify", &json!({})).await).await?;
+        let report = context
+            .with_instance(async |instance| {
+                let mut report = instance.client.post("backups/verify", &json!({})).await?;
+                if self.drill {
+                    let id = super::resolve(&instance.client, "latest").await?;
+                    let drill = super::drill::drill(instance, &id, context.output).await?;
+                    report["ok"] = json!(report["ok"] == true && drill["ok"] == true);
+                    report["drill"] = drill;
+                }
+                Ok(report)
+            })
+            .await?;
         let found: Vec<view::Finding> = view::read(&report["findings"])?;
         context.output.result(&report, || {
             let verdict = match found.len() {
@@ -28,8 +43,9 @@ impl Verify {
                 1 => "1 finding.".to_owned(),
                 count => format!("{count} findings."),
             };
+            let drilled = report.get("drill").map(super::drill::told).unwrap_or_default();
             format!(
-                "{verdict}\n  {} snapshots, {} objects, {} entries\n{}",
+                "{verdict}\n  {} snapshots, {} objects, {} entries\n{}{drilled}",
                 report["snapshots"],
                 report["objects"],
                 report["entries"],
