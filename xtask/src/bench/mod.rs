@@ -8,6 +8,7 @@ mod process;
 mod served;
 mod stats;
 mod store;
+mod vault;
 
 use std::error::Error;
 use std::fs;
@@ -54,6 +55,10 @@ fn measure() -> Result<()> {
     eprintln!("bench: the server");
     fresh_copy(&seed, &home)?;
     served::measure(&binary, &home, &mut figures)?;
+
+    eprintln!("bench: the vault");
+    fresh_copy(&seed, &home)?;
+    vault::measure(&binary, &home, &mut figures)?;
 
     let table = stats::table(&figures);
     println!("{table}");

@@ -47,6 +47,11 @@ impl Serve {
         self.kernel_figure("status", "VmRSS:").map(|kib| kib * 1024)
     }
 
+    /// The most memory that was resident at once so far, in bytes.
+    pub fn peak(&self) -> io::Result<u64> {
+        self.kernel_figure("status", "VmHWM:").map(|kib| kib * 1024)
+    }
+
     /// Bytes that it had the kernel write to storage since it was started.
     pub fn written(&self) -> io::Result<u64> {
         self.kernel_figure("io", "write_bytes:")
