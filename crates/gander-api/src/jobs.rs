@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
+use gander_model::SessionId;
+
 use crate::convert;
 use crate::dto;
 use crate::error::ApiError;
@@ -42,6 +44,7 @@ impl Jobs {
             rebuilt: None,
             drill: None,
             exports: None,
+            repair: None,
             report: None,
             error: None,
         };
@@ -64,6 +67,8 @@ pub(crate) enum Kind {
     Drill(Option<dto::SnapshotRef>),
     /// Write the open sessions for people, before this version.
     Export(String),
+    /// Heal what is set aside, or this session, from snapshots.
+    Repair(Option<SessionId>),
 }
 
 impl Kind {
@@ -73,6 +78,7 @@ impl Kind {
             Kind::Rebuild => "rebuild",
             Kind::Drill(_) => "drill",
             Kind::Export(_) => "export",
+            Kind::Repair(_) => "repair",
         }
     }
 }
@@ -87,6 +93,7 @@ async fn run(ctx: Arc<Ctx>, id: String, kind: Kind) {
         }
         Kind::Drill(snapshot) => drill(ctx, id, snapshot).await,
         Kind::Export(version) => export(ctx, id, version).await,
+        Kind::Repair(session) => repair(ctx, id, session).await,
     }
 }
 
@@ -117,6 +124,20 @@ async fn export(ctx: Arc<Ctx>, id: String, version: String) {
         Ok(exports) => ctx.jobs.change(&id, |job| {
             job.state = "done".into();
             job.exports = Some(exports);
+        }),
+        Err(error) => fail(&ctx, &id, error),
+    }
+}
+
+async fn repair(ctx: Arc<Ctx>, id: String, session: Option<SessionId>) {
+    let (progress_ctx, progress_id) = (ctx.clone(), id.clone());
+    let repaired = ctx.repair(session, move |done, total| {
+        progress_ctx.jobs.change(&progress_id, |job| (job.done, job.total) = (done, total));
+    });
+    match repaired.await {
+        Ok(report) => ctx.jobs.change(&id, |job| {
+            job.state = "done".into();
+            job.repair = Some(report);
         }),
         Err(error) => fail(&ctx, &id, error),
     }

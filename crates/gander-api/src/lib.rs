@@ -23,6 +23,7 @@ mod ops;
 pub mod seal;
 mod place;
 mod readable;
+mod repair;
 
 pub use agents::BUILTIN;
 pub use attach::Attachment;

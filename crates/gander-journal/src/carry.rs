@@ -242,7 +242,7 @@ impl Tx<'_> {
     }
 
     /// A turn id that was accepted elsewhere is not accepted again here.
-    fn remember_turn(&mut self, session: SessionId, kind: &Kind, body: &Body, seq: Seq) -> Result<()> {
+    pub(crate) fn remember_turn(&mut self, session: SessionId, kind: &Kind, body: &Body, seq: Seq) -> Result<()> {
         let Some(turn) = body.turn else { return Ok(()) };
         if *kind == Kind::PROMPT {
             self.conn
@@ -262,7 +262,7 @@ impl Tx<'_> {
     }
 
     /// `redacted` entries that came in erase what they list here too.
-    fn honour_erasures(&mut self, session: SessionId, entries: &[Entry]) -> Result<()> {
+    pub(crate) fn honour_erasures(&mut self, session: SessionId, entries: &[Entry]) -> Result<()> {
         #[derive(serde::Deserialize)]
         struct Redacted {
             #[serde(default)]

@@ -224,7 +224,7 @@ impl Tx<'_> {
     }
 
     /// Rows of a session and of its forks are made anew from what is left.
-    fn fold_again(&mut self, session: SessionId) -> Result<()> {
+    pub(crate) fn fold_again(&mut self, session: SessionId) -> Result<()> {
         if let Some(state) = project::fold(self.conn, session)? {
             project::store(self.conn, &state)?;
             self.touch_session(session);

@@ -4,7 +4,8 @@ use rusqlite::Connection;
 
 use crate::migrate;
 
-type Rule = (String, String);
+/// A trigger or index: its name and what makes it.
+pub type Rule = (String, String);
 
 /// Triggers and indexes as this version makes them.
 fn wanted() -> rusqlite::Result<Vec<Rule>> {
@@ -46,4 +47,24 @@ pub fn restore(conn: &Connection) -> rusqlite::Result<Vec<String>> {
     let now: i64 = conn.query_row("PRAGMA schema_version", [], |row| row.get(0))?;
     migrate::set_meta(conn, "guarded", now)?;
     Ok(lacking.into_iter().map(|(name, _)| name).collect())
+}
+
+/// Takes away the triggers that keep entries, bodies and heads, for a write that puts them back; gives them.
+pub fn lift(conn: &Connection) -> rusqlite::Result<Vec<Rule>> {
+    let rules: Vec<Rule> = conn
+        .prepare(
+            "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name IN ('entries', 'bodies', 'heads')
+             ORDER BY name",
+        )?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (name, _) in &rules {
+        conn.execute_batch(&format!("DROP TRIGGER {name}"))?;
+    }
+    Ok(rules)
+}
+
+/// Puts back what [`lift`] took away.
+pub fn put_back(conn: &Connection, rules: &[Rule]) -> rusqlite::Result<()> {
+    rules.iter().try_for_each(|(_, sql)| conn.execute_batch(sql))
 }

@@ -93,7 +93,9 @@ pub fn damaged(session: SessionId, detail: &str) -> NewFinding {
         session: Some(session),
         subject: raw_json(json!({}).to_string()),
         detail: detail.to_owned(),
-        remedy: "Its entries are kept as they are. Restore it from a backup, or export what verifies.".to_owned(),
+        remedy: "Run `gander doctor --repair`: it heals the session from the newest snapshot that fits. Its entries are kept as they \
+                 are until then."
+            .to_owned(),
         raw: None,
     }
 }

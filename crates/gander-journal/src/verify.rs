@@ -254,6 +254,12 @@ struct Checked {
     projection: Option<&'static str>,
 }
 
+/// What is wrong with one session; `None` when it verifies.
+pub(crate) fn damage_of(conn: &Connection, session: SessionId) -> Result<Option<String>, ReadError> {
+    let checked = session_check(conn, session)?;
+    Ok((!checked.damage.told.is_empty()).then(|| checked.damage.text()))
+}
+
 fn session_check(conn: &Connection, session: SessionId) -> Result<Checked, ReadError> {
     let mut checked = Checked { entries: 0, damage: Damages::default(), projection: None };
     let mut chain = Chain { conn, session, walk: None, broken: false, lists: HashMap::new() };

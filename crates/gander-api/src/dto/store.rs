@@ -1,3 +1,4 @@
+use gander_model::SessionId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -85,10 +86,54 @@ pub struct Job {
     /// What was exported, once it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exports: Option<super::ReadableExports>,
+    /// What a repair did, once it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<RepairReport>,
     /// What it found, when it is done.
     pub report: Option<VerifyReport>,
     /// Why it failed.
     pub error: Option<super::Problem>,
+}
+
+/// What to repair.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RepairBody {
+    /// Only this session; every one that is set aside when left out.
+    pub session_id: Option<String>,
+}
+
+/// What a repair did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RepairReport {
+    /// Sessions that verify again.
+    pub healed: Vec<Healed>,
+    /// Sessions that are as they were.
+    pub not_healed: Vec<NotHealed>,
+}
+
+/// A session that verifies again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Healed {
+    /// The session.
+    #[schema(value_type = String)]
+    pub session_id: SessionId,
+    /// The snapshot that it was healed from.
+    pub snapshot: String,
+    /// Entries that were missing or altered.
+    pub entries: u64,
+    /// Bodies that were missing or altered.
+    pub bodies: u64,
+}
+
+/// A session that no snapshot could heal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NotHealed {
+    /// The session.
+    #[schema(value_type = String)]
+    pub session_id: SessionId,
+    /// Why.
+    pub why: String,
 }
 
 /// What a rebuild did.

@@ -64,7 +64,7 @@ impl From<WriteError> for ApiError {
                 ApiError::new(Code::Quarantined, format!("Session {session} is quarantined: {detail}.")).with(
                     "finding",
                     json!({"kind": "damaged", "severity": "error", "subject": {"session": session}, "detail": detail,
-                        "remedy": "Restore this session from a backup, or fork it before the damage."}),
+                        "remedy": "Repair it from a backup (`gander doctor --repair`), or fork it before the damage."}),
                 )
             }
             WriteError::Damaged { session, ref damage } => {

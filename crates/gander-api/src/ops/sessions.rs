@@ -41,8 +41,10 @@ pub(crate) fn shown(reader: &Reader<'_>, view: &SessionView) -> Result<dto::Sess
             severity: "error".into(),
             subject: json!({"session": view.id()}),
             detail,
-            remedy: "What still verifies is shown. Restore this session from a backup, or fork it before the damage."
-                .into(),
+            remedy:
+                "What still verifies is shown. Repair it from a backup (`gander doctor --repair`), or fork it before \
+                     the damage."
+                    .into(),
             at: None,
         });
     }

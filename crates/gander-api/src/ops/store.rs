@@ -94,6 +94,13 @@ impl Gander {
         Ok(self.ctx.jobs.start(&self.ctx, Kind::Rebuild))
     }
 
+    /// Starts healing sessions that are set aside from the newest snapshots that fit.
+    pub async fn start_repair(&self, wanted: dto::RepairBody) -> Result<dto::Job, ApiError> {
+        self.check_serving()?;
+        let session = wanted.session_id.map(|id| id.parse().map_err(|_| ApiError::not_found("session", id)));
+        Ok(self.ctx.jobs.start(&self.ctx, Kind::Repair(session.transpose()?)))
+    }
+
     /// How far a job is.
     pub async fn job(&self, job: &str) -> Result<dto::Job, ApiError> {
         self.ctx.jobs.get(job).ok_or_else(|| ApiError::not_found("job", format_args!("{job:.80}")))

@@ -2,12 +2,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::verify::{findings, job};
+use super::verify::{findings, followed, job};
 use crate::data_dir;
 use crate::failure::Failure;
 use crate::instance::Instance;
 use crate::output::{Outcome, Output};
-use crate::style::Tone;
+use crate::style::{Tone, one_line};
 use crate::view::{self, Agent, Finding};
 
 /// Say how Gander is, and repair what is derived
@@ -17,11 +17,15 @@ use crate::view::{self, Agent, Finding};
 #[derive(Args)]
 #[command(after_help = "Examples:
   gander doctor
-  gander doctor --rebuild      make the lists and the search index anew from the entries")]
+  gander doctor --rebuild      make the lists and the search index anew from the entries
+  gander doctor --repair       heal damaged sessions from the newest backup that fits")]
 pub struct Doctor {
     /// Make everything that is derived from the entries anew: session lists and search index
     #[arg(long)]
     rebuild: bool,
+    /// Verify everything, then heal damaged sessions from the newest snapshot that holds what they lack
+    #[arg(long)]
+    repair: bool,
 }
 
 impl Doctor {
@@ -32,7 +36,7 @@ impl Doctor {
                 instance.release().await;
                 result?
             }
-            Err(failure) if self.rebuild => return Err(failure),
+            Err(failure) if self.rebuild || self.repair => return Err(failure),
             Err(failure) => unopened(context, &failure),
         };
         context.output.result(&report, || told(&report, context.output));
@@ -42,6 +46,13 @@ impl Doctor {
     async fn ask(&self, instance: &Instance, context: &Context<'_>) -> Result<Value, Failure> {
         let client = &instance.client;
         let rebuilt = if self.rebuild { Some(job(client, "rebuild", "done", context.output).await?) } else { None };
+        let repaired = if self.repair {
+            job(client, "verify", "verified", context.output).await?;
+            let mut job = followed(client, "jobs/repair", &json!({}), "sessions", context.output).await?;
+            Some(job["repair"].take())
+        } else {
+            None
+        };
         let health = client.get("health").await?;
         let agents = client.get("agents").await?;
         let findings = client.get("findings").await?;
@@ -65,6 +76,9 @@ impl Doctor {
         });
         if let Some(rebuilt) = rebuilt {
             report["rebuilt"] = rebuilt;
+        }
+        if let Some(repaired) = repaired {
+            report["repaired"] = repaired;
         }
         Ok(report)
     }
@@ -127,6 +141,14 @@ fn told(report: &Value, output: &Output) -> String {
     }
     if report.get("rebuilt").is_some() {
         lines.push("  rebuilt   session lists and search index, from the entries".to_owned());
+    }
+    if let Some(repaired) = report.get("repaired") {
+        let of = |name: &str| repaired[name].as_array().map_or(0, Vec::len);
+        lines.push(format!("  repaired  {} healed, {} not healed", of("healed"), of("not_healed")));
+        for left in repaired["not_healed"].as_array().into_iter().flatten() {
+            let text = |name: &str| one_line(left[name].as_str().unwrap_or_default());
+            lines.push(style.paint(Tone::Bad, &format!("    {}: {}", text("session_id"), text("why"))));
+        }
     }
     format!("{}\n{}", lines.join("\n"), findings(&found, output))
 }

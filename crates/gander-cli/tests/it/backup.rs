@@ -136,3 +136,50 @@ fn g10_g11_a_kill_in_the_middle_of_a_snapshot_or_a_restore_leaves_what_was_there
     assert_eq!(json(&there, &["verify"])["root"], made["root"]);
     assert_eq!(done(&there, &["sessions", "show", &last]), done(&here, &["sessions", "show", &last]));
 }
+
+/// Alters what somebody said wherever it stands in the database, as a failing disk would.
+fn alter(home: &TempHome, said: &[u8]) -> usize {
+    let path = home.gander_home().join("journal.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let places: Vec<usize> =
+        bytes.windows(said.len()).enumerate().filter(|(_, window)| *window == said).map(|(at, _)| at).collect();
+    places.iter().for_each(|at| bytes[*at] ^= 1);
+    std::fs::write(&path, bytes).unwrap();
+    places.len()
+}
+
+#[test]
+fn g04_a_damaged_session_is_healed_from_the_newest_snapshot_that_holds_it() {
+    let home = TempHome::new().unwrap();
+    let here = gander(&home);
+    let session = new_session(&here, "/echo rhododendron");
+    let other = new_session(&here, "/echo marigold");
+    let made = json(&here, &["backup", "create"]);
+    assert_eq!(json(&here, &["backup", "drill"])["ok"], true);
+    let shown = done(&here, &["sessions", "show", &session]);
+    // Said after the snapshot: it is only here.
+    done(&here, &["send", &other, "/echo tulip", "--wait"]);
+    let kept = done(&here, &["sessions", "show", &other]);
+    assert!(alter(&home, b"rhododendron") > 0);
+
+    let found = here.run(&["verify", "--json"]).unwrap();
+    assert!(!found.status.success());
+    let repaired = json(&here, &["doctor", "--repair"]);
+    let healed = &repaired["repaired"]["healed"];
+    assert_eq!(healed[0]["session_id"], session, "{repaired}");
+    assert_eq!(healed.as_array().unwrap().len(), 1, "{repaired}");
+    assert!(healed[0]["bodies"].as_u64().unwrap() > 0, "{repaired}");
+    assert_eq!(healed[0]["snapshot"], made["snapshot"], "the newest that fits");
+    assert_eq!(done(&here, &["sessions", "show", &session]), shown);
+    assert_eq!(done(&here, &["sessions", "show", &other]), kept);
+    assert_eq!(json(&here, &["verify"])["ok"], true);
+
+    // What no snapshot holds stays as it is, and is told.
+    std::fs::remove_dir_all(home.gander_home().join("vault")).unwrap();
+    assert!(alter(&home, b"tulip") > 0);
+    let left = here.run(&["doctor", "--repair", "--json"]).unwrap();
+    assert_eq!(left.status.code(), Some(1));
+    let left: serde_json::Value = serde_json::from_slice(&left.stdout).unwrap();
+    assert_eq!(left["repaired"]["not_healed"][0]["session_id"], other, "{left}");
+    assert_eq!(done(&here, &["sessions", "show", &session]), shown);
+}

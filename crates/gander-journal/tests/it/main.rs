@@ -10,6 +10,7 @@ mod fixtures;
 mod forks;
 mod inspect;
 mod lists;
+mod mend;
 #[cfg(feature = "format-2")]
 mod migration;
 mod names_links;

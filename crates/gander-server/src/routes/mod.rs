@@ -60,6 +60,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(store::verify))
         .routes(routes!(store::rebuild))
         .routes(routes!(backups::drill))
+        .routes(routes!(store::repair))
         .routes(routes!(exports::open_sessions))
         .routes(routes!(store::job))
         .routes(routes!(store::stop))

@@ -2,11 +2,11 @@
 
 use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
-use gander_api::dto::{Findings, Health, Job, Problem as ProblemBody};
+use gander_api::dto::{Findings, Health, Job, Problem as ProblemBody, RepairBody};
 use gander_api::{ApiError, Code};
 
 use crate::grant::Caller;
-use crate::problem::{Problem, Reply, reply};
+use crate::problem::{MaybeBody, Problem, Reply, reply};
 use crate::server::App;
 
 /// How the store is.
@@ -32,6 +32,13 @@ pub async fn verify(State(app): State<App>) -> Reply<Job> {
     responses((status = 200, body = Job)))]
 pub async fn rebuild(State(app): State<App>) -> Reply<Job> {
     reply(app.gander.start_rebuild().await)
+}
+
+/// Heals damaged sessions from the newest snapshots that fit; everything else stays as it is.
+#[utoipa::path(post, path = "/jobs/repair", tag = "store", operation_id = "startRepair", request_body = RepairBody,
+    responses((status = 200, body = Job), (status = 404, body = ProblemBody)))]
+pub async fn repair(State(app): State<App>, body: MaybeBody<RepairBody>) -> Reply<Job> {
+    reply(app.gander.start_repair(body.0).await)
 }
 
 /// How far a job is, and what came of it.

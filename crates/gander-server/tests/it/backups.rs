@@ -16,6 +16,14 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Flips a bit in the middle of a file.
+fn flip(file: &Path) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(file, bytes).unwrap();
+}
+
 fn vault_of(world: &World) -> PathBuf {
     world.dir.path().join("vault")
 }
@@ -128,11 +136,9 @@ async fn g10_a_drill_restores_a_snapshot_and_says_when_it_could_not() {
     assert_eq!((&all["drilled"], &all["exported"]), (&json!(true), &json!(1)), "{all}");
     assert!(text(&all["exports"]).ends_with("-before-9.9.9") && text(&all["place"]).ends_with("vault"), "{all}");
 
-    let segment = files(&vault_of(&world).join("segments")).remove(0);
-    let mut bytes = std::fs::read(&segment).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(&segment, bytes).unwrap();
+    for segment in files(&vault_of(&world).join("segments")) {
+        flip(&segment);
+    }
     let done = job(&world, "jobs/drill", json!({"snapshot": made["snapshot"]})).await;
     assert_eq!(done["drill"]["ok"], false, "{done}");
     let findings = world.get("findings").await.ok();
@@ -284,11 +290,7 @@ async fn damage_in_the_vault_is_named_and_the_next_snapshot_heals_it() {
     let (_, session) = world.window().await;
     world.turn(&session, "/echo hello").await;
     let first = back_up(&world).await;
-    let segment = files(&vault_of(&world).join("segments")).remove(0);
-    let mut bytes = std::fs::read(&segment).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(&segment, bytes).unwrap();
+    flip(&files(&vault_of(&world).join("segments")).remove(0));
 
     let verified = world.post("backups/verify", json!({})).await.ok();
     assert_eq!(verified["ok"], false);

@@ -117,7 +117,7 @@ export interface paths {
         /** Every snapshot, newest first. */
         get: operations["listBackups"];
         put?: never;
-        /** Makes a snapshot and reads back what it added. */
+        /** Makes a snapshot and reads back what it added. Without a body it is one by hand. */
         post: operations["createBackup"];
         delete?: never;
         options?: never;
@@ -249,6 +249,23 @@ export interface paths {
         patch: operations["patchConfig"];
         trace?: never;
     };
+    "/api/v1/exports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Writes every open session as JSON and Markdown into a dated folder below the data folder, beside the work. */
+        post: operations["startExports"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/findings": {
         parameters: {
             query?: never;
@@ -356,6 +373,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/jobs/drill": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Restores a snapshot into a scratch store and compares store roots, beside the work. */
+        post: operations["startDrill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs/rebuild": {
         parameters: {
             query?: never;
@@ -367,6 +401,23 @@ export interface paths {
         put?: never;
         /** Makes lists and search index anew from the entries, beside the work, and verifies everything afterwards. */
         post: operations["startRebuild"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/repair": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Heals damaged sessions from the newest snapshots that fit; everything else stays as it is. */
+        post: operations["startRepair"];
         delete?: never;
         options?: never;
         head?: never;
@@ -965,6 +1016,29 @@ export interface components {
             /** @description The version that made it. */
             version: string;
         };
+        /** @description How to make a snapshot. */
+        BackupBody: {
+            /**
+             * @description Restore it into a scratch store as well, and compare store roots.
+             * @default false
+             */
+            drill: boolean;
+            /**
+             * @description Write the open sessions for people as well.
+             * @default false
+             */
+            exports: boolean;
+            /**
+             * @description `hand` when left out, `upgrade` or `migration`: the last of these is kept whatever the policy says.
+             * @default hand
+             */
+            reason: components["schemas"]["BackupReason"];
+            /**
+             * @description The version that comes; it names the folder of the exports.
+             * @default null
+             */
+            version: string | null;
+        };
         /** @description All snapshots. */
         BackupList: {
             /** @description Newest first. */
@@ -976,11 +1050,20 @@ export interface components {
         };
         /** @description A snapshot that was made and read back. */
         BackupMade: {
+            /** @description Whether the drill that was asked for passed. */
+            drilled?: boolean | null;
             /**
              * Format: int64
              * @description How many entries.
              */
             entries: number;
+            /**
+             * Format: int64
+             * @description How many open sessions were exported.
+             */
+            exported?: number | null;
+            /** @description The folder of the exports that were asked for. */
+            exports?: string | null;
             /** @description What could not be saved whole, or not be erased from older snapshots. */
             findings: components["schemas"]["Finding"][];
             /**
@@ -988,6 +1071,8 @@ export interface components {
              * @description Bytes that it added to the vault.
              */
             new_bytes: number;
+            /** @description Where it is. */
+            place?: string;
             /** @description The store root that it holds. */
             root: string;
             /**
@@ -1000,6 +1085,11 @@ export interface components {
             /** @description What it added was read back and compared. */
             verified: boolean;
         };
+        /**
+         * @description Why a snapshot is asked for.
+         * @enum {string}
+         */
+        BackupReason: "hand" | "upgrade" | "migration";
         /** @description What a verification of the vault found. */
         BackupReport: {
             /**
@@ -1164,6 +1254,37 @@ export interface components {
             /** @description One per window. */
             drafts: components["schemas"]["Draft"][];
         };
+        /** @description Which snapshot to try. */
+        DrillBody: {
+            /**
+             * @description The snapshot; the newest of this journal when left out.
+             * @default null
+             */
+            snapshot: string | null;
+        };
+        /** @description What a drill found: a snapshot restored into a scratch store. */
+        DrillReport: {
+            /** @description What is wrong. */
+            detail?: string | null;
+            /**
+             * Format: int64
+             * @description Entries restored.
+             */
+            entries: number;
+            /** @description All of it came back, and the store roots are the same. */
+            ok: boolean;
+            /** @description The store root of what could be restored. */
+            restored_root: string;
+            /** @description The store root that it records. */
+            root: string;
+            /**
+             * Format: int64
+             * @description Sessions restored.
+             */
+            sessions: number;
+            /** @description The snapshot. */
+            snapshot: string;
+        };
         /** @description One verified page of a session, ascending. */
         Entries: {
             /** @description From where changes go on. */
@@ -1208,6 +1329,11 @@ export interface components {
             seq: number;
             /** @description Whose it is: another session's in a fork's inherited part. */
             session_id: string;
+        };
+        /** @description Before what the open sessions are written for people. */
+        ExportsBody: {
+            /** @description The version that comes; it names the folder. */
+            version: string;
         };
         /** @description What verification or the guard reports. */
         Finding: {
@@ -1343,6 +1469,23 @@ export interface components {
              */
             seq: number;
         };
+        /** @description A session that verifies again. */
+        Healed: {
+            /**
+             * Format: int64
+             * @description Bodies that were missing or altered.
+             */
+            bodies: number;
+            /**
+             * Format: int64
+             * @description Entries that were missing or altered.
+             */
+            entries: number;
+            /** @description The session. */
+            session_id: string;
+            /** @description The snapshot that it was healed from. */
+            snapshot: string;
+        };
         /** @description How the store is. */
         Health: {
             /** @description G12. */
@@ -1392,12 +1535,15 @@ export interface components {
              * @description How far.
              */
             done: number;
+            drill?: components["schemas"]["DrillReport"] | null;
             error?: components["schemas"]["Problem"] | null;
+            exports?: components["schemas"]["ReadableExports"] | null;
             /** @description Its id. */
             id: string;
-            /** @description `verify` or `rebuild`. */
+            /** @description `verify`, `rebuild`, `drill`, `export` or `repair`. */
             kind: string;
             rebuilt?: components["schemas"]["Rebuilt"] | null;
+            repair?: components["schemas"]["RepairReport"] | null;
             report?: components["schemas"]["VerifyReport"] | null;
             /** @description `running`, `done` or `failed`. */
             state: string;
@@ -1451,6 +1597,13 @@ export interface components {
             cwd?: string | null;
             /** @description Show this session. */
             session_id?: string | null;
+        };
+        /** @description A session that no snapshot could heal. */
+        NotHealed: {
+            /** @description The session. */
+            session_id: string;
+            /** @description Why. */
+            why: string;
         };
         /** @description A message or tool call that is still being streamed. Durable, not yet an entry. */
         OpenItem: {
@@ -1612,6 +1765,25 @@ export interface components {
              */
             position?: number | null;
         };
+        /** @description Open sessions that were written for people. */
+        ReadableExports: {
+            /**
+             * Format: int64
+             * @description Bytes of their files.
+             */
+            bytes: number;
+            /** @description Sessions that could not be read. */
+            findings: components["schemas"]["Finding"][];
+            /** @description The folder; it is all on the disk. */
+            folder: string;
+            /** @description Its page with links to the sessions; `README.md` beside it says the same. */
+            index: string;
+            /**
+             * Format: int64
+             * @description How many sessions were written.
+             */
+            sessions: number;
+        };
         /** @description What a rebuild did. */
         Rebuilt: {
             /**
@@ -1637,6 +1809,21 @@ export interface components {
              * @description The entry.
              */
             seq: number;
+        };
+        /** @description What to repair. */
+        RepairBody: {
+            /**
+             * @description Only this session; every one that is set aside when left out.
+             * @default null
+             */
+            session_id: string | null;
+        };
+        /** @description What a repair did. */
+        RepairReport: {
+            /** @description Sessions that verify again. */
+            healed: components["schemas"]["Healed"][];
+            /** @description Sessions that are as they were. */
+            not_healed: components["schemas"]["NotHealed"][];
         };
         /** @description What to restore from a snapshot. */
         RestoreBody: {
@@ -2206,7 +2393,11 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BackupBody"];
+            };
+        };
         responses: {
             200: {
                 headers: {
@@ -2214,6 +2405,14 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BackupMade"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
             503: {
@@ -2465,6 +2664,37 @@ export interface operations {
             };
         };
     };
+    startExports: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExportsBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listFindings: {
         parameters: {
             query?: never;
@@ -2684,6 +2914,37 @@ export interface operations {
             };
         };
     };
+    startDrill: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DrillBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     startRebuild: {
         parameters: {
             query?: never;
@@ -2699,6 +2960,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Job"];
+                };
+            };
+        };
+    };
+    startRepair: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RepairBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };
