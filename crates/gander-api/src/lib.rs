@@ -20,10 +20,10 @@ mod handover;
 mod jobs;
 mod live;
 mod ops;
-pub mod seal;
 mod place;
 mod readable;
 mod repair;
+pub mod seal;
 
 pub use agents::BUILTIN;
 pub use attach::Attachment;
