@@ -13,9 +13,17 @@ struct Dist;
 /// The UI's page, for every address that is one of its places.
 pub fn index() -> Response {
     match Dist::get("index.html") {
-        Some(file) => answer("index.html", file),
+        Some(file) => answer("index.html", of_this_version(file)),
         None => (StatusCode::NOT_FOUND, "The web UI is not built: run `make web`.\n").into_response(),
     }
+}
+
+/// The page says which version served it: one that another version answers later has to be loaded again.
+fn of_this_version(mut file: EmbeddedFile) -> EmbeddedFile {
+    let page = String::from_utf8_lossy(&file.data);
+    let meta = format!("<head><meta name=\"gander-version\" content=\"{}\">", gander_model::VERSION);
+    file.data = page.replacen("<head>", &meta, 1).into_bytes().into();
+    file
 }
 
 /// A file of the UI. What is not there is 404 and never the page, so that a missing script is not taken for one.

@@ -1,6 +1,6 @@
 import { BackendError, Unreachable, type Backend, type EntryBounds, type FeedHandlers } from './backend';
 import { openFeed } from './feed';
-import type { Agent, AgentCheck, Attachment, Config, Draft, EntryPage, Finding, Folders, Health, Job, Problem, Queue, SearchPage, Sent, Session, SessionFilter, SessionPage, WindowState } from './types';
+import type { Agent, AgentCheck, Attachment, Config, Draft, EntryPage, Finding, Folders, Handover, Health, Job, Problem, Queue, SearchPage, Sent, Session, SessionFilter, SessionPage, UpgradeReport, WindowState } from './types';
 
 const ROOT = '/api/v1';
 const TIMEOUT_MS = 20_000;
@@ -122,6 +122,11 @@ export function httpBackend(): Backend {
     patchQueue: (s, turn, patch) => json('PATCH', `sessions/${id(s)}/queue/${id(turn)}`, patch),
     deleteQueue: (s, turn) => json('DELETE', `sessions/${id(s)}/queue/${id(turn)}`),
     resumeQueue: (s) => post(`sessions/${id(s)}/queue/resume`),
+
+    upgrade: () => get<UpgradeReport>('upgrade'),
+    handover: () => get<Handover>('handover'),
+    cancelHandover: () => json('DELETE', 'handover'),
+    interruptForHandover: () => post('handover/interrupt'),
 
     findings: async () => (await get<{ findings: Finding[] }>('findings')).findings,
     startVerify: () => post<Job>('jobs/verify'),

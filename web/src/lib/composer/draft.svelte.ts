@@ -215,6 +215,13 @@ export class DraftKeeper {
     this.#changed();
   }
 
+  /** The server is there again: what could not be saved is tried at once. */
+  again() {
+    if (this.state === 'saved' || this.conflict) return;
+    this.#retries = 0;
+    void this.#save();
+  }
+
   /** Saves what is not saved yet; false where that is not possible now. */
   async flush(): Promise<boolean> {
     for (let tries = 0; tries < 4; tries++) {

@@ -1,18 +1,20 @@
 import { getContext, setContext } from 'svelte';
 import { BackendError, Unreachable, type Backend, type Connection, type Feed } from '../backend/backend';
-import type { Agent, Change, Config, ContentBlock, ContinueHow, Draft, Entry, Finding, Health, SavingStatus, ScrollPosition, Session, WindowState } from '../backend/types';
+import type { Agent, Change, Config, ContentBlock, ContinueHow, Draft, Entry, Finding, Handover, Health, SavingStatus, ScrollPosition, Session, WindowState } from '../backend/types';
 import { DraftKeeper } from '../composer/draft.svelte';
 import { Conversation } from '../conversation/conversation.svelte';
 import { bodyOf } from '../conversation/entry';
 import { SessionList } from '../sidebar/sessions.svelte';
 import { uuidv7 } from '../text/ids';
+import { comeBack, focusAgain, leave } from './return';
 import { Toasts } from './toasts.svelte';
+import { Upgrade } from './upgrade.svelte';
 
-export type Page = 'archived' | 'trashed' | 'empty' | 'findings' | 'settings' | 'windows' | 'quarantined' | 'all';
+export type Page = 'upgrade' | 'archived' | 'trashed' | 'empty' | 'findings' | 'settings' | 'windows' | 'quarantined' | 'all';
 export type Panel = 'outline' | 'files' | 'details';
 export type Overlay = 'palette' | 'keys' | 'windows' | null;
 
-const PAGES = new Set<string>(['archived', 'trashed', 'empty', 'findings', 'settings', 'windows', 'quarantined', 'all']);
+const PAGES = new Set<string>(['upgrade', 'archived', 'trashed', 'empty', 'findings', 'settings', 'windows', 'quarantined', 'all']);
 
 /** What this window is doing: its session, its draft, the list, and how things stand with the server. */
 export class App {
@@ -21,6 +23,7 @@ export class App {
   readonly tab = uuidv7();
   readonly toasts = new Toasts();
   readonly list: SessionList;
+  readonly upgrade: Upgrade;
 
   phase = $state<'loading' | 'ready' | 'failed' | 'unknown-window'>('loading');
   failure = $state.raw<unknown>(null);
@@ -57,6 +60,8 @@ export class App {
   /** An entry that the reader wants erased: said exactly before it is done. */
   erasing = $state.raw<{ entry: Entry; what: string } | null>(null);
   now = $state(Date.now());
+  /** Set by the conversation's view: writes down where the reader is. */
+  rememberPlace: (() => Promise<void>) | null = null;
 
   session = $derived<Session | null>(this.conversation?.session ?? null);
   offline = $derived(this.connection === 'reconnecting');
@@ -78,6 +83,7 @@ export class App {
     this.backend = backend;
     this.windowId = windowId;
     this.list = new SessionList(backend);
+    this.upgrade = new Upgrade(backend);
     setInterval(() => (this.now = Date.now()), 20_000);
   }
 
@@ -91,6 +97,12 @@ export class App {
       this.#feed.attach(this.windowId, this.tab);
       this.#show(window);
       this.phase = 'ready';
+      const left = comeBack(this.windowId);
+      if (left) {
+        this.panel = left.panel as Panel | null;
+        this.sidebar = left.sidebar;
+        focusAgain(left);
+      }
       await Promise.all([this.list.load(), this.#readAround()]);
     } catch (failure) {
       this.failure = failure;
@@ -196,6 +208,13 @@ export class App {
         // A turn that was not sent, or that moved the folder from another window, says how things stand with it.
         if (change.session_id === this.conversation?.id && ['turn_ended', 'moved'].includes((change.data as Entry).kind)) void this.lookForFolder(this.session);
         break;
+      case 'hello':
+        this.draft?.again();
+        void this.upgrade.heard((change.data as { version?: string } | undefined)?.version, () => this.#leave());
+        break;
+      case 'handover':
+        this.upgrade.told(change.data as Handover);
+        break;
       case 'status':
         this.saving = change.data as SavingStatus;
         break;
@@ -216,6 +235,12 @@ export class App {
         this.taken = true;
         break;
     }
+  }
+
+  /** This page is about to be loaded again: nothing that was typed, and no place, is lost by it. */
+  async #leave(): Promise<void> {
+    leave(this.windowId, this.panel, this.sidebar);
+    await Promise.allSettled([this.draft?.flush(), this.rememberPlace?.()]);
   }
 
   async #follow(): Promise<void> {
@@ -305,9 +330,9 @@ export class App {
     this.wanted = { seq, n: (this.wanted?.n ?? 0) + 1 };
   }
 
-  rememberScroll(scroll: ScrollPosition) {
+  async rememberScroll(scroll: ScrollPosition): Promise<void> {
     if (this.window) this.window = { ...this.window, scroll };
-    this.backend.patchWindow(this.windowId, { scroll }).catch(() => undefined);
+    await this.backend.patchWindow(this.windowId, { scroll }).catch(() => undefined);
   }
 
   async focusElsewhere(): Promise<void> {
@@ -450,7 +475,7 @@ export class App {
   /** Sends the draft. The text stays in the composer until the server has it; the same turn id is used for every retry. */
   async send(): Promise<void> {
     const { draft, conversation, session } = this;
-    if (!draft || !conversation || !session || draft.empty || this.sending || !this.saving.saving || draft.conflict) return;
+    if (!draft || !conversation || !session || draft.empty || this.sending || !this.saving.saving || this.upgrade.waiting || draft.conflict) return;
     this.sending = true;
     try {
       if (!(await draft.flush())) {
@@ -488,6 +513,14 @@ export class App {
     if (entry.kind !== 'prompt' || !pending || change.session_id !== pending.sessionId || !entry.body?.includes(pending.turnId) || this.sending) return;
     this.#pending = null;
     if (this.draft?.sessionId === pending.sessionId) this.draft.sent(this.draft.rev, this.draft.text);
+  }
+
+  async cancelUpgrade(): Promise<void> {
+    await this.#try('The upgrade was not cancelled.', () => this.backend.cancelHandover());
+  }
+
+  async interruptForUpgrade(): Promise<void> {
+    await this.#try('The turns were not interrupted.', () => this.backend.interruptForHandover());
   }
 
   async stop(): Promise<void> {

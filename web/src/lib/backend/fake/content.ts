@@ -1,4 +1,5 @@
 /** What the fake's conversations say: enough of everything for the UI to be looked at. */
+import type { UpgradeRun } from '../types';
 
 export const NAMES = [
   'Witness file lags behind after resume', 'Port the importer to streaming', 'Rename column without a rewrite', 'Flaky test on macOS runners',
@@ -117,3 +118,20 @@ export const TERMINAL = `\u001b[32m   Compiling\u001b[0m gander-journal v0.1.0
     right: 213
      Summary [   1.402s] 41 tests run: 40 passed, 1 failed
 `;
+
+/** An upgrade that is over: taken into use, or rolled back by its own check. */
+export function ranUpgrade(committed: boolean, now: number): UpgradeRun {
+  const root = '7c1f0e5ab94d22e8c3f6a1b07d5e9c4418a2f6d3b5c7e9f1a3b5d7f9e1c3a5b7';
+  const at = (seconds: number) => new Date(now - 300_000 + seconds * 1000).toISOString();
+  const phases = ['stage', 'drill', 'prepare', 'seal', 'switch', 'start', 'check', ...(committed ? ['commit'] : ['rollback', 'rolled_back'])];
+  return {
+    id: `upgrade-${committed}`, kind: 'upgrade', from: { version: '0.1.0' }, to: { version: '0.2.0' }, phase: phases.at(-1) ?? '', final: true,
+    steps: phases.map((phase, n) => ({ phase, at: at([0, 2, 9, 31, 31, 32, 32, 33, 35][n] ?? 0) })),
+    backup: { snapshot: '01a2059e-6bb1-7e41-9d55-0f6a1c2b3d4e', place: '/home/mira/.local/share/gander/vault', root, sessions: 42, entries: 1204, drilled: true },
+    exports: '/home/mira/.local/share/gander/exports/2026-11-23-before-0.2.0',
+    check: committed
+      ? { ok: true, root_before: root, root_after: root, documents_before: root.slice(9), documents_after: root.slice(9), format_before: 1, format_after: 2, counts: { sessions: 42, windows: 5, drafts: 1, queue: 0, open_items: 0 }, differences: [] }
+      : { ok: false, root_before: root, root_after: `e${root.slice(1)}`, counts: { sessions: 42, windows: 5, drafts: 1 }, differences: ['The store root differs: session 01930000-0000-7000-8000-000000000003 has 4 entries instead of 5.'] },
+    failed: committed ? null : 'The new version did not find what was written down before it started.', warnings: [], started_at: at(0), ended_at: at(35),
+  };
+}

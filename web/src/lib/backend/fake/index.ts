@@ -1,6 +1,6 @@
 import { Unreachable, type Backend } from '../backend';
-import type { Change, Session, SessionFilter, WindowState } from '../types';
-import { TERMINAL } from './content';
+import type { Change, Handover, Session, SessionFilter, WindowState } from '../types';
+import { ranUpgrade, TERMINAL } from './content';
 import { seed } from './seed';
 import { textOf, tool, turnsOf } from './turns';
 import { hash, makeWorld, refuse } from './world';
@@ -15,6 +15,10 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
   const turns = turnsOf(world);
   const { begin, run } = turns;
   seed(world, turns);
+  let handover: Handover =
+    scene === 'handover' || scene === 'frozen'
+      ? { state: scene === 'frozen' ? 'frozen' : 'waiting', from: '0.1.0', to: '0.2.0', turns: scene === 'frozen' ? [] : [...held.values()].filter((h) => h.session.running).map((h) => ({ session_id: h.session.id, turn_id: h.session.turn?.id ?? '', name: h.session.name })), drafts: 0, deadline_at: new Date(now + 120_000).toISOString() }
+      : { state: 'none', turns: [], drafts: 0 };
 
   return {
     emit,
@@ -214,6 +218,11 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
       queueChanged(h);
       if (next) run(h, textOf(next.content), next.turn_id);
     },
+    async upgrade() { return { version: '0.1.0', current: scene === 'upgraded' || scene === 'rolled-back' ? ranUpgrade(scene === 'upgraded', now) : null }; },
+    async handover() { return structuredClone(handover); },
+    async cancelHandover() { emit({ type: 'handover', data: (handover = { state: 'none', turns: [], drafts: 0 }) }); },
+    async interruptForHandover() { emit({ type: 'handover', data: (handover = { ...handover, state: 'frozen', turns: [] }) }); },
+
     async findings() { return findings(); },
     async startVerify() { return { id: 'v', kind: 'verify', state: 'running', done: 0, total: held.size, report: null, error: null }; },
     async job() { await wait(300); return { id: 'v', kind: 'verify', state: 'done', done: held.size, total: held.size, report: { ok: true, root: hash('root'), sessions: held.size, entries: 1204, audit: health().audit, findings: findings() }, error: null }; },

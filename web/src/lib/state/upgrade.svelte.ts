@@ -1,0 +1,83 @@
+import type { Backend } from '../backend/backend';
+import type { Handover, UpgradeReport, UpgradeRun } from '../backend/types';
+
+const NONE: Handover = { state: 'none', turns: [], drafts: 0 };
+const SEEN = 'gander.upgrade.seen';
+const RELOADED = 'gander.reloaded';
+/** A page that is reloaded waits for a pause in the typing, but not for ever. */
+const PAUSE_MS = 600;
+/** In a browser that was not there, an old upgrade is no news. */
+const NEWS_MS = 7 * 86_400_000;
+const LONGEST_WAIT_MS = 5_000;
+
+/** The version that the page was served by. */
+const servedBy = () => document.querySelector<HTMLMetaElement>('meta[name=gander-version]')?.content || null;
+
+/**
+ * What an upgrade asks of this window: to be told while it waits and while it is frozen, to come back as a page of the version that
+ * answers now, once, and to show afterwards what was checked.
+ */
+export class Upgrade {
+  handover = $state.raw<Handover>(NONE);
+  report = $state.raw<UpgradeReport | null>(null);
+  /** Another version answers, and reloading did not bring its page: the reader is asked. */
+  stale = $state<string | null>(null);
+  /** A finished one that this browser has not shown yet. */
+  news = $derived.by((): UpgradeRun | null => {
+    const run = this.report?.current ?? null;
+    if (!run?.final || run.id === this.#seen || run.phase === 'abandoned') return null;
+    return Date.now() - Date.parse(run.ended_at ?? run.started_at) < NEWS_MS ? run : null;
+  });
+  /** Prompts and answers wait; drafts are kept. */
+  waiting = $derived(this.handover.state !== 'none');
+  frozen = $derived(this.handover.state === 'frozen' || this.handover.state === 'sealed');
+
+  #backend: Backend;
+  #seen = $state(localStorage.getItem(SEEN));
+  #own = servedBy();
+  #typedAt = 0;
+
+  constructor(backend: Backend) {
+    this.#backend = backend;
+    addEventListener('keydown', () => (this.#typedAt = Date.now()), { capture: true, passive: true });
+  }
+
+  /** The server said which version it is. `keep` saves what a page that goes away would lose. */
+  async heard(version: string | undefined, keep: () => Promise<void>): Promise<void> {
+    void this.#read();
+    if (!version) return;
+    this.#own ??= version;
+    if (version === this.#own) return;
+    const step = `${this.#own} ${version}`;
+    if (sessionStorage.getItem(RELOADED) === step) {
+      this.stale = version;
+      return;
+    }
+    const since = Date.now();
+    while (Date.now() - this.#typedAt < PAUSE_MS && Date.now() - since < LONGEST_WAIT_MS) await new Promise((go) => setTimeout(go, 100));
+    await Promise.race([keep(), new Promise((go) => setTimeout(go, 3_000))]);
+    sessionStorage.setItem(RELOADED, step);
+    location.reload();
+  }
+
+  async #read(): Promise<void> {
+    const quiet = <T>(asked: Promise<T>, take: (got: T) => void) => asked.then(take, () => undefined);
+    await Promise.all([quiet(this.#backend.handover(), (now) => (this.handover = now)), quiet(this.#backend.upgrade(), (now) => (this.report = now))]);
+  }
+
+  /** Told by the server, or found out by asking again. */
+  told(handover: Handover) {
+    this.handover = handover;
+  }
+
+  async refresh(): Promise<void> {
+    this.report = await this.#backend.upgrade();
+  }
+
+  seen() {
+    const id = this.report?.current?.id;
+    if (!id) return;
+    this.#seen = id;
+    localStorage.setItem(SEEN, id);
+  }
+}

@@ -1,0 +1,113 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { fakeBackend } from '../src/lib/backend/fake';
+import type { Backend } from '../src/lib/backend/backend';
+import { App } from '../src/lib/state/app.svelte';
+import { comeBack, leave } from '../src/lib/state/return';
+import { Upgrade } from '../src/lib/state/upgrade.svelte';
+
+const WINDOW = '11111111-1111-7111-8111-111111111111';
+const fake = (scene: string) => fakeBackend(new URLSearchParams({ scene }));
+let reloads = 0;
+
+beforeEach(() => {
+  localStorage.clear();
+  sessionStorage.clear();
+  reloads = 0;
+  vi.spyOn(location, 'reload').mockImplementation(() => void (reloads += 1));
+});
+afterEach(() => vi.restoreAllMocks());
+
+describe('g10 a page of another version', () => {
+  test('saves what is typed, and loads itself again once', async () => {
+    const done: string[] = [];
+    const keep = async () => void done.push('kept');
+    const first = new Upgrade(fake('default'));
+    await first.heard('0.1.0', keep);
+    expect(reloads).toBe(0);
+    await first.heard('0.2.0', keep);
+    expect([reloads, done]).toEqual([1, ['kept']]);
+
+    // What came back is still of the old version: it says so and does not try again.
+    const second = new Upgrade(fake('default'));
+    await second.heard('0.1.0', keep);
+    await second.heard('0.2.0', keep);
+    expect(reloads).toBe(1);
+    expect(second.stale).toBe('0.2.0');
+
+    // Going back to the old one is another step, and another reload.
+    const third = new Upgrade(fake('default'));
+    await third.heard('0.2.0', keep);
+    await third.heard('0.1.0', keep);
+    expect(reloads).toBe(2);
+  });
+
+  test('does not hang on a save that never ends', async () => {
+    vi.useFakeTimers();
+    const upgrade = new Upgrade(fake('default'));
+    await upgrade.heard('0.1.0', () => Promise.resolve());
+    const reloading = upgrade.heard('0.2.0', () => new Promise(() => undefined));
+    await vi.advanceTimersByTimeAsync(10_000);
+    await reloading;
+    vi.useRealTimers();
+    expect(reloads).toBe(1);
+  });
+
+  test('comes back to where the hands were, for this window and only once', () => {
+    document.body.innerHTML = '<textarea data-testid="composer-text">half a thought</textarea>';
+    const field = document.querySelector('textarea');
+    field?.focus();
+    field?.setSelectionRange(3, 5);
+    leave(WINDOW, 'outline', false);
+    expect(comeBack('another')).toBeNull();
+    leave(WINDOW, 'outline', false);
+    expect(comeBack(WINDOW)).toEqual({ focus: 'composer-text', selection: [3, 5], panel: 'outline', sidebar: false });
+    expect(comeBack(WINDOW)).toBeNull();
+  });
+});
+
+describe('while a handover waits', () => {
+  async function started(scene: string, change: (backend: Backend) => Partial<Backend> = () => ({})) {
+    const backend = fake(scene);
+    const app = new App(Object.assign({}, backend, change(backend)) as Backend, WINDOW);
+    await app.start();
+    await expect.poll(() => app.conversation?.phase).toBe('ready');
+    return { app, backend };
+  }
+
+  test('typing goes on and is saved, sending waits', async () => {
+    let sends = 0;
+    const saved: string[] = [];
+    const { app, backend } = await started('default', (backend) => ({
+      send: async (id, request) => {
+        sends += 1;
+        return backend.send(id, request);
+      },
+      saveDraft: async (id, draft) => {
+        saved.push(draft.text);
+        return backend.saveDraft(id, draft);
+      },
+    }));
+    backend.emit({ type: 'handover', data: { state: 'waiting', to: '0.2.0', turns: [{ session_id: 's', turn_id: 't', name: 'A name' }], drafts: 0 } });
+    expect(app.upgrade.waiting).toBe(true);
+    expect(app.upgrade.frozen).toBe(false);
+    app.draft?.type('still writing');
+    await app.send();
+    expect(sends).toBe(0);
+    expect(app.draft?.text).toBe('still writing');
+    await expect.poll(() => saved.at(-1)).toBe('still writing');
+
+    backend.emit({ type: 'handover', data: { state: 'none', turns: [], drafts: 0 } });
+    await app.send();
+    expect(sends).toBe(1);
+  });
+
+  test('the result is news until somebody has seen it', async () => {
+    const { app } = await started('upgraded');
+    await expect.poll(() => app.upgrade.news?.phase).toBe('commit');
+    app.upgrade.seen();
+    expect(app.upgrade.news).toBeNull();
+    const { app: again } = await started('upgraded');
+    await expect.poll(() => again.upgrade.report?.current?.id).toBeTruthy();
+    expect(again.upgrade.news).toBeNull();
+  });
+});
