@@ -1,6 +1,6 @@
 import type {
-  Agent, AgentCheck, AgentSpec, Attachment, Change, Config, ContentBlock, ContinueHow, Draft, EntryPage, Finding, Folders, Geometry, Handover, Head, Health,
-  Job, Problem, Queue, ScrollPosition, SearchPage, SendRequest, Sent, Session, SessionFilter, SessionPage, Status, UpgradeReport, WindowState,
+  Agent, AgentCheck, AgentSpec, Attachment, BackupList, BackupMade, BackupReport, Change, Config, ContentBlock, ContinueHow, Draft, EntryPage, Finding, Folders, Geometry, Handover, Head, Health,
+  Job, Problem, PruneReport, PruneRequest, Queue, RestoreReport, RestoreRequest, ScrollPosition, SearchPage, SendRequest, Sent, Session, SessionFilter, SessionPage, Status, UpgradeReport, WindowState,
 } from './types';
 
 /** What the server refused, in its own words. `code` is stable; the rest is for people. */
@@ -106,6 +106,13 @@ export interface Backend {
   patchQueue(sessionId: string, turnId: string, patch: { content?: ContentBlock[]; position?: number }): Promise<void>;
   deleteQueue(sessionId: string, turnId: string): Promise<void>;
   resumeQueue(sessionId: string): Promise<void>;
+
+  backups(): Promise<BackupList>;
+  backUp(): Promise<BackupMade>;
+  verifyBackups(): Promise<BackupReport>;
+  /** Only adds; with `dry_run` only says what would happen. */
+  restore(snapshot: string, request: RestoreRequest): Promise<RestoreReport>;
+  pruneBackups(request: PruneRequest): Promise<PruneReport>;
 
   /** What an upgrade is doing, or did last. A server that knows nothing of upgrades has none. */
   upgrade(): Promise<UpgradeReport>;

@@ -1,10 +1,11 @@
 import { BackendError, Unreachable, type Backend, type EntryBounds, type FeedHandlers } from './backend';
 import { openFeed } from './feed';
-import type { Agent, AgentCheck, Attachment, Config, Draft, EntryPage, Finding, Folders, Handover, Health, Job, Problem, Queue, SearchPage, Sent, Session, SessionFilter, SessionPage, UpgradeReport, WindowState } from './types';
+import type { Agent, AgentCheck, Attachment, BackupList, BackupMade, BackupReport, Config, Draft, EntryPage, Finding, Folders, Handover, Health, Job, Problem, PruneReport, Queue, RestoreReport, SearchPage, Sent, Session, SessionFilter, SessionPage, UpgradeReport, WindowState } from './types';
 
 const ROOT = '/api/v1';
 const TIMEOUT_MS = 20_000;
-const UPLOAD_TIMEOUT_MS = 10 * 60_000;
+/** For what reads or writes a whole store. */
+const LONG_TIMEOUT_MS = 10 * 60_000;
 
 type Query = Record<string, string | number | undefined>;
 
@@ -46,17 +47,17 @@ async function problem(response: Response): Promise<Problem> {
   return { status: response.status, code: `http_${response.status}`, title: `Gander answered ${response.status}` };
 }
 
-async function json<T>(method: string, path: string, body?: unknown, query?: Query): Promise<T> {
+async function json<T>(method: string, path: string, body?: unknown, query?: Query, timeoutMs?: number): Promise<T> {
   const init: RequestInit =
     body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
-  const response = await request(method, address(path, query), init);
+  const response = await request(method, address(path, query), init, timeoutMs);
   if (response.status === 204) return undefined as T;
   const text = await response.text();
   return (text ? JSON.parse(text) : undefined) as T;
 }
 
 const get = <T>(path: string, query?: Query) => json<T>('GET', path, undefined, query);
-const post = <T>(path: string, body: unknown = {}) => json<T>('POST', path, body);
+const post = <T>(path: string, body: unknown = {}, timeoutMs?: number) => json<T>('POST', path, body, undefined, timeoutMs);
 const id = encodeURIComponent;
 
 /** Gander's own server, on the page's origin; the browser's grant cookie is the credential. */
@@ -95,7 +96,7 @@ export function httpBackend(): Backend {
         'POST',
         address('blobs'),
         { body: file, headers: { 'content-type': mime } },
-        UPLOAD_TIMEOUT_MS,
+        LONG_TIMEOUT_MS,
       );
       const stored = (await response.json()) as { hash: string; bytes: number; mime: string };
       return { hash: stored.hash, bytes: stored.bytes, mime: stored.mime, name };
@@ -122,6 +123,12 @@ export function httpBackend(): Backend {
     patchQueue: (s, turn, patch) => json('PATCH', `sessions/${id(s)}/queue/${id(turn)}`, patch),
     deleteQueue: (s, turn) => json('DELETE', `sessions/${id(s)}/queue/${id(turn)}`),
     resumeQueue: (s) => post(`sessions/${id(s)}/queue/resume`),
+
+    backups: () => get<BackupList>('backups'),
+    backUp: () => post<BackupMade>('backups', undefined, LONG_TIMEOUT_MS),
+    verifyBackups: () => post<BackupReport>('backups/verify', undefined, LONG_TIMEOUT_MS),
+    restore: (snapshot, request) => post<RestoreReport>(`backups/${id(snapshot)}/restore`, request, LONG_TIMEOUT_MS),
+    pruneBackups: (request) => post<PruneReport>('backups/prune', request, LONG_TIMEOUT_MS),
 
     upgrade: () => get<UpgradeReport>('upgrade'),
     handover: () => get<Handover>('handover'),

@@ -130,6 +130,15 @@ export interface Problem {
 export type VerifyReport = Closer<Wire['VerifyReport'], { findings: Finding[] }>;
 export type Job = Closer<Wire['Job'], { state: string; report: VerifyReport | null; error: Problem | null }>;
 
+export type Backup = Wire['Backup'];
+export type BackupList = Closer<Wire['BackupList'], { findings: Finding[] }>;
+export type BackupMade = Closer<Wire['BackupMade'], { findings: Finding[] }>;
+export type BackupReport = Closer<Wire['BackupReport'], { findings: Finding[] }>;
+export type RestoreRequest = Partial<Wire['RestoreBody']>;
+export type RestoreReport = Closer<Wire['RestoreReport'], { findings: Finding[] }>;
+export type PruneRequest = Partial<Wire['PruneBody']>;
+export type PruneReport = Wire['PruneReport'];
+
 /** One message of the change feed. */
 export type Change = Closer<Wire['Change'], { cursor?: string; session_id?: string; window_id?: string; data?: unknown }>;
 

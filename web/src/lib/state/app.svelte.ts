@@ -10,11 +10,11 @@ import { comeBack, focusAgain, leave } from './return';
 import { Toasts } from './toasts.svelte';
 import { Upgrade } from './upgrade.svelte';
 
-export type Page = 'upgrade' | 'archived' | 'trashed' | 'empty' | 'findings' | 'settings' | 'windows' | 'quarantined' | 'all';
+export type Page = 'backups' | 'upgrade' | 'archived' | 'trashed' | 'empty' | 'findings' | 'settings' | 'windows' | 'quarantined' | 'all';
 export type Panel = 'outline' | 'files' | 'details';
 export type Overlay = 'palette' | 'keys' | 'windows' | null;
 
-const PAGES = new Set<string>(['upgrade', 'archived', 'trashed', 'empty', 'findings', 'settings', 'windows', 'quarantined', 'all']);
+const PAGES = new Set<string>(['backups', 'upgrade', 'archived', 'trashed', 'empty', 'findings', 'settings', 'windows', 'quarantined', 'all']);
 
 /** What this window is doing: its session, its draft, the list, and how things stand with the server. */
 export class App {

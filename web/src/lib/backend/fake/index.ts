@@ -1,5 +1,6 @@
 import { Unreachable, type Backend } from '../backend';
 import type { Change, Handover, Session, SessionFilter, WindowState } from '../types';
+import { backupsOf } from './backups';
 import { ranUpgrade, TERMINAL } from './content';
 import { seed } from './seed';
 import { textOf, tool, turnsOf } from './turns';
@@ -22,6 +23,7 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
 
   return {
     emit,
+    ...backupsOf(world),
     async health() { await wait(); return health(); },
     async config() { return { ...settings.config }; },
     async patchConfig(patch) { settings.config = { ...settings.config, ...patch }; emit({ type: 'config', data: settings.config }); return { ...settings.config }; },
