@@ -94,6 +94,8 @@ pub(crate) enum BackupError {
     Write(#[from] WriteError),
     #[error(transparent)]
     Vault(#[from] VaultError),
+    #[error("the snapshot does not hold what is in the journal")]
+    Differs,
 }
 
 impl Ctx {

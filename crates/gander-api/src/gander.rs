@@ -16,8 +16,12 @@ use crate::backups::Backups;
 use crate::config::{ConfigFile, Settings};
 use crate::error::ApiError;
 use crate::feed::Live as LiveChange;
+use crate::feed::with_sources;
+use crate::gate::{self, Gate, Passed};
 use crate::jobs::{Jobs, Kind};
 use crate::live::Live;
+use crate::place::SafePlace;
+use crate::seal::Seal;
 
 /// How a store is opened.
 pub struct Options {
@@ -35,6 +39,11 @@ pub struct Options {
     pub agent_timeouts: gander_acp::Timeouts,
     /// How long an agent may take to stop a turn before it is ended.
     pub cancel_grace: Duration,
+    /// Whether a journal of an older format is brought to this version's; only what stays (serve, the desktop, an
+    /// upgrade) may.
+    pub may_migrate: bool,
+    /// The upgrade that this start is part of: the journal is compared with the seal first, and the upgrade committed.
+    pub upgrade: Option<gander_model::UpgradeId>,
 }
 
 impl Default for Options {
@@ -47,6 +56,8 @@ impl Default for Options {
             home: None,
             agent_timeouts: gander_acp::Timeouts::default(),
             cancel_grace: Duration::from_secs(10),
+            may_migrate: true,
+            upgrade: None,
         }
     }
 }
@@ -57,6 +68,32 @@ pub enum OpenError {
     /// The journal is not.
     #[error(transparent)]
     Journal(#[from] gander_journal::OpenError),
+    /// Another version wrote it last, and the backup before this one writes could not be made.
+    #[error(
+        "gander {from} wrote this journal last; before gander {to} writes to it a backup is made, and that failed; nothing was changed"
+    )]
+    NoBackup {
+        /// The version that wrote it last.
+        from: String,
+        /// This version.
+        to: String,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It has an older format, and who asks may not change that.
+    #[error("the journal has format {found}, and this version writes format {known}; nothing was changed")]
+    MigrationWanted {
+        /// The format found.
+        found: u32,
+        /// The format that this version writes.
+        known: u32,
+    },
+    /// The start is part of an upgrade, and the journal is not what was sealed, or the upgrade was given up.
+    #[error("the new version does not take over: {0}")]
+    CheckFailed(String),
+    /// The seal that is there cannot be used.
+    #[error(transparent)]
+    Seal(#[from] crate::seal::SealError),
     /// It was opened, and recovery failed.
     #[error("the journal could not be recovered")]
     Recover(#[source] WriteError),
@@ -142,6 +179,38 @@ impl Ctx {
                 other => return other,
             }
         }
+    }
+
+    /// Beside the work: what passed the gate is kept, and the last seal is compared with what is there.
+    fn after_the_gate(self: &Arc<Self>, passed: Option<Passed>) {
+        if self.journal.read_only().is_some() {
+            return;
+        }
+        let ctx = self.clone();
+        tokio::spawn(async move {
+            if let Some(Ok(passed)) = passed.map(|passed| serde_json::to_string(&passed)) {
+                // For people; the snapshot itself says the same.
+                let _ = ctx.write(move |tx| tx.set("last_gate", Some(&passed))).await;
+            }
+            let (journal, dir) = (ctx.journal.clone(), ctx.data_dir.clone());
+            let lacks = blocking(move || match Seal::read(&dir) {
+                Ok(Some(seal)) => {
+                    gate::lacks(&journal, &seal).map(|lacks| Some((lacks, seal))).map_err(|e| with_sources(&e))
+                }
+                Ok(None) => Ok(None),
+                Err(error) => Err(with_sources(&error)),
+            });
+            match lacks.await {
+                Ok(Some((lacks, seal))) => {
+                    let noted = ctx.write(move |tx| gate::note(tx, &lacks, &seal)).await;
+                    if let Err(error) = noted {
+                        tracing::error!(%error, "what the seal says could not be noted");
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(error, "the last seal could not be compared"),
+            }
+        });
     }
 
     pub fn now_ms(&self) -> i64 {
@@ -232,8 +301,16 @@ impl Gander {
     pub async fn open(data_dir: &Path, options: Options) -> Result<Gander, OpenError> {
         let dir = data_dir.to_owned();
         let (clock, random) = (options.journal.clock.clone(), options.journal.random.clone());
-        let journal_options = options.journal.clone();
-        let journal = blocking(move || Journal::open(&dir, journal_options)).await?;
+        let config = ConfigFile::open(options.config.unwrap_or_else(|| data_dir.join("config.toml")));
+        let gate = Gate {
+            data_dir: dir,
+            journal: options.journal,
+            place: SafePlace::with(data_dir, config.settings.backup.clone()),
+            may_migrate: options.may_migrate,
+            upgrade: options.upgrade,
+            runtime: tokio::runtime::Handle::current(),
+        };
+        let (journal, passed) = blocking(move || gate.open()).await?;
         // A journal that is only shown has nobody's agents to end.
         if journal.read_only().is_none() {
             let left = journal.read_async(|reader| reader.agent_processes()).await?;
@@ -247,7 +324,6 @@ impl Gander {
         let recovering = journal.clone();
         blocking(move || recovering.recover()).await.map_err(OpenError::Recover)?;
         let machine = machine(&journal, &*random).await.map_err(OpenError::Recover)?;
-        let config = ConfigFile::open(options.config.unwrap_or_else(|| data_dir.join("config.toml")));
         let max_agents = config.settings.max_agents.unwrap_or(DEFAULT_MAX_AGENTS);
         let own = options.program.or_else(|| std::env::current_exe().ok()).unwrap_or_else(|| "gander".into());
         let path = options.path.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
@@ -277,6 +353,7 @@ impl Gander {
             journal,
         });
         crate::feed::start(&ctx).await?;
+        ctx.after_the_gate(passed);
         if ctx.journal.was_unclean() {
             // The start looked at what a crash could have harmed; the rest is looked at beside the work.
             ctx.jobs.start(&ctx, Kind::Verify);

@@ -34,6 +34,16 @@ impl SafePlace {
         Self { data_dir: data_dir.to_owned(), backup }
     }
 
+    /// The vault in the data folder, whatever the settings say.
+    pub(crate) fn inside(data_dir: &Path) -> Self {
+        Self::with(data_dir, BackupSettings::default())
+    }
+
+    /// Whether the vault is in the data folder.
+    pub(crate) fn is_inside(&self) -> bool {
+        self.backup.bucket.is_none() && self.backup.folder.is_none()
+    }
+
     /// The vault's place, for people.
     pub fn name(&self) -> String {
         match (&self.backup.bucket, &self.backup.folder) {

@@ -26,6 +26,19 @@ pub async fn bind(port: u16) -> io::Result<TcpListener> {
     TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await
 }
 
+/// Listens on a port that another process is about to let go of.
+pub async fn bind_within(port: u16, patience: Duration) -> io::Result<TcpListener> {
+    let until = tokio::time::Instant::now() + patience;
+    loop {
+        match bind(port).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tokio::time::Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            bound => return bound,
+        }
+    }
+}
+
 /// Draws a free port, which is then kept for this journal.
 pub async fn bind_first() -> io::Result<TcpListener> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);

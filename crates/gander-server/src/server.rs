@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use gander_api::{ApiError, Gander, Options};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -15,6 +16,8 @@ use crate::{headers, listen, routes};
 
 /// How long a stop waits for answers that are being written.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long a version that takes over waits for the port.
+const TAKE_OVER: Duration = Duration::from_secs(10);
 
 /// What to serve.
 pub struct ServeOptions {
@@ -99,10 +102,19 @@ impl Server {
     /// Opens the journal, listens, and says where. Everything is up when this returns.
     pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
         let data_dir = options.data_dir;
+        // A version that takes over must be able to serve before it says that it does. The one before lets go of the
+        // port just after it let go of the journal.
+        let early = match (options.gander.upgrade, options.port) {
+            (Some(_), Some(port)) => {
+                let bound = listen::bind_within(port, TAKE_OVER).await;
+                Some(bound.map_err(|source| ServeError::Port { port, source })?)
+            }
+            _ => None,
+        };
         let gander = Gander::open(&data_dir, options.gander)
             .await
             .map_err(|source| ServeError::Open { path: data_dir.clone(), source })?;
-        match Self::listen(gander.clone(), data_dir, options.port).await {
+        match Self::listen(gander.clone(), data_dir, options.port, early).await {
             Ok(running) => Ok(running),
             Err(error) => {
                 gander.stop().await;
@@ -111,11 +123,17 @@ impl Server {
         }
     }
 
-    async fn listen(gander: Gander, data_dir: PathBuf, port: Option<u16>) -> Result<Running, ServeError> {
+    async fn listen(
+        gander: Gander,
+        data_dir: PathBuf,
+        port: Option<u16>,
+        early: Option<TcpListener>,
+    ) -> Result<Running, ServeError> {
         let kept = gander.kept_port().await?;
-        let listener = match port.or(kept) {
-            Some(port) => listen::bind(port).await.map_err(|source| ServeError::Port { port, source })?,
-            None => listen::bind_first().await.map_err(|source| ServeError::Port { port: 0, source })?,
+        let listener = match (early, port.or(kept)) {
+            (Some(listener), _) => listener,
+            (None, Some(port)) => listen::bind(port).await.map_err(|source| ServeError::Port { port, source })?,
+            (None, None) => listen::bind_first().await.map_err(|source| ServeError::Port { port: 0, source })?,
         };
         let port = listener.local_addr().map_err(|source| ServeError::Port { port: 0, source })?.port();
         if kept != Some(port) {

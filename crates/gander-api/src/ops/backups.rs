@@ -53,6 +53,7 @@ impl From<BackupError> for ApiError {
             BackupError::Vault(error) => error.into(),
             BackupError::Read(error) => error.into(),
             BackupError::Write(error) => error.into(),
+            error @ BackupError::Differs => ApiError::internal(error),
         }
     }
 }

@@ -7,6 +7,7 @@ mod world;
 mod backups;
 mod changes;
 mod gate;
+mod gate_start;
 mod handover;
 mod hostile;
 mod memory;
