@@ -114,3 +114,53 @@ test('a session whose folder was moved goes on in its new place', async (t) => {
   await until('the folder', async () => (await gander.session(id)).cwd === moved);
   assert.deepEqual(problems, []);
 });
+
+test('several sessions are archived, trashed and exported at once, and one undo takes it back', async (t) => {
+  const { gander, problems, page, id } = await chat(t, '/echo number 0');
+  const ids = [id];
+  for (let n = 1; n < 5; n += 1) {
+    await page.getByTestId('new-chat').click();
+    await page.locator(`[data-testid=window]:not([data-session-id="${ids.at(-1)}"])`).waitFor();
+    await prompt(page, `/echo number ${n}`);
+    await page.locator('[data-testid=entry][data-kind=turn_ended]').waitFor({ state: 'attached' });
+    ids.push(await page.getByTestId('window').getAttribute('data-session-id'));
+  }
+  const row = (n) => page.locator(`[data-testid=session-row][data-session-id="${ids[n]}"]`);
+  const statuses = async () => (await Promise.all(ids.map((one) => gander.session(one)))).map((session) => session.status);
+  await row(0).waitFor();
+
+  // Newest first: 4 is what the window shows. Ctrl takes single ones, Shift all between; neither opens anything.
+  await row(3).click({ modifiers: ['Control'] });
+  await row(1).click({ modifiers: ['Shift'] });
+  await page.locator('[data-testid=bulk][data-count="3"]').waitFor();
+  assert.equal(await page.getByTestId('window').getAttribute('data-session-id'), ids[4]);
+  await picture(page, 'bulk');
+  const download = page.waitForEvent('download');
+  await page.getByTestId('bulk-export').click();
+  await page.getByTestId('bulk-json').click();
+  const file = JSON.parse(readFileSync(await (await download).path(), 'utf8'));
+  assert.deepEqual(file.sessions.map((one) => one.session.id).sort(), [ids[1], ids[2], ids[3]].sort());
+  assert.deepEqual(file.sessions.find((one) => one.session.id === ids[2]).entries.map((entry) => entry.hash), (await gander.entries(ids[2])).map((entry) => entry.hash));
+
+  await page.getByTestId('bulk-archive').click();
+  await until('three archived', async () => (await statuses()).join() === 'active,archived,archived,archived,active');
+  await page.getByTestId('toast').filter({ hasText: '3 sessions' }).getByRole('button', { name: 'Undo' }).click();
+  await until('all back', async () => (await statuses()).every((status) => status === 'active'));
+
+  // By the keyboard: from the row that the window shows, two more downward, and Delete.
+  await row(4).focus();
+  await page.keyboard.press('Shift+ArrowDown');
+  await page.keyboard.press('Shift+ArrowDown');
+  await page.locator('[data-testid=bulk][data-count="3"]').waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByTestId('bulk').waitFor({ state: 'detached' });
+  await row(1).focus();
+  await page.keyboard.press('Space');
+  await page.keyboard.press('Shift+ArrowDown');
+  await page.locator('[data-testid=bulk][data-count="2"]').waitFor();
+  await page.keyboard.press('Delete');
+  await until('two in the trash', async () => (await statuses()).join() === 'trashed,trashed,active,active,active');
+  await page.getByTestId('toast').filter({ hasText: '2 sessions' }).getByRole('button', { name: 'Undo' }).click();
+  await until('all back', async () => (await statuses()).every((status) => status === 'active'));
+  assert.deepEqual(problems, []);
+});

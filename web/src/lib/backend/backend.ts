@@ -1,5 +1,5 @@
 import type {
-  Agent, AgentCheck, AgentSpec, Attachment, BackupList, BackupMade, BackupReport, Change, Config, ContentBlock, ContinueHow, Draft, EntryPage, Finding, Folders, Geometry, Handover, Head, Health,
+  Agent, AgentCheck, AgentCommand, AgentSpec, Attachment, BackupList, BackupMade, BackupReport, Change, Config, ContentBlock, ContinueHow, Draft, EntryPage, Finding, Folders, Geometry, Handover, Head, Health,
   Job, Problem, PruneReport, PruneRequest, Queue, RestoreReport, RestoreRequest, ScrollPosition, SearchPage, SendRequest, Sent, Session, SessionFilter, SessionPage, Status, UpgradeReport, WindowState,
 } from './types';
 
@@ -94,6 +94,8 @@ export interface Backend {
   patchSession(id: string, patch: SessionPatch): Promise<Session>;
   entries(id: string, bounds: EntryBounds): Promise<EntryPage>;
   entryData(id: string, seq: number): Promise<string>;
+  /** What the session's agent offers after a slash. */
+  commands(id: string): Promise<AgentCommand[]>;
   fork(id: string, atSeq: number, windowId?: string): Promise<Session>;
   purge(id: string): Promise<void>;
   redact(id: string, seq: number): Promise<void>;
@@ -123,6 +125,10 @@ export interface Backend {
 
   findings(): Promise<Finding[]>;
   startVerify(): Promise<Job>;
+  /** Heals a damaged session from the newest snapshot that fits. */
+  startRepair(sessionId: string): Promise<Job>;
+  /** Restores the newest snapshot into a scratch store and compares. */
+  startDrill(): Promise<Job>;
   job(id: string): Promise<Job>;
 
   /** Changes after `cursor` (what was read first gave it), or from now. */

@@ -1,6 +1,6 @@
 import { BackendError, Unreachable, type Backend, type EntryBounds, type FeedHandlers } from './backend';
 import { openFeed } from './feed';
-import type { Agent, AgentCheck, Attachment, BackupList, BackupMade, BackupReport, Config, Draft, EntryPage, Finding, Folders, Handover, Health, Job, Problem, PruneReport, Queue, RestoreReport, SearchPage, Sent, Session, SessionFilter, SessionPage, UpgradeReport, WindowState } from './types';
+import type { Agent, AgentCheck, AgentCommand, Attachment, BackupList, BackupMade, BackupReport, Config, Draft, EntryPage, Finding, Folders, Handover, Health, Job, Problem, PruneReport, Queue, RestoreReport, SearchPage, Sent, Session, SessionFilter, SessionPage, UpgradeReport, WindowState } from './types';
 
 const ROOT = '/api/v1';
 const TIMEOUT_MS = 20_000;
@@ -109,6 +109,7 @@ export function httpBackend(): Backend {
     patchSession: async (s, patch) => (await json<{ session: Session }>('PATCH', `sessions/${id(s)}`, patch)).session,
     entries: (s, bounds: EntryBounds) => get<EntryPage>(`sessions/${id(s)}/entries`, { ...bounds }),
     entryData: async (s, seq) => (await request('GET', address(`sessions/${id(s)}/entries/${seq}/data`))).text(),
+    commands: async (s) => (await get<{ commands: AgentCommand[] }>(`sessions/${id(s)}/commands`)).commands,
     fork: async (s, at_seq, window_id) =>
       (await post<{ session: Session }>(`sessions/${id(s)}/fork`, { at_seq, window_id })).session,
     purge: (s) => post(`sessions/${id(s)}/purge`),
@@ -136,6 +137,8 @@ export function httpBackend(): Backend {
     interruptForHandover: () => post('handover/interrupt'),
 
     findings: async () => (await get<{ findings: Finding[] }>('findings')).findings,
+    startRepair: (session_id) => post<Job>('jobs/repair', { session_id }),
+    startDrill: () => post<Job>('jobs/drill'),
     startVerify: () => post<Job>('jobs/verify'),
     job: (job) => get<Job>(`jobs/${id(job)}`),
 

@@ -130,6 +130,13 @@ export interface Problem {
 export type VerifyReport = Closer<Wire['VerifyReport'], { findings: Finding[] }>;
 export type Job = Closer<Wire['Job'], { state: string; report: VerifyReport | null; error: Problem | null }>;
 
+/** A command that an agent offers at the start of a prompt; its name has no slash. */
+export interface AgentCommand {
+  name: string;
+  description: string;
+  hint?: string | null;
+}
+
 export type Backup = Wire['Backup'];
 export type BackupList = Closer<Wire['BackupList'], { findings: Finding[] }>;
 export type BackupMade = Closer<Wire['BackupMade'], { findings: Finding[] }>;
@@ -162,15 +169,7 @@ export interface SavingStatus {
 }
 
 /** A handover to another version, or none: the same document from `GET handover` and from the change `handover`. */
-export interface Handover {
-  state: 'none' | 'waiting' | 'frozen' | 'sealed';
-  to?: string | null;
-  from?: string | null;
-  /** Turns that it waits for. */
-  turns: { session_id: string; turn_id: string; name: string }[];
-  drafts: number;
-  deadline_at?: string | null;
-}
+export type Handover = Closer<Wire['Handover'], { state: 'none' | 'waiting' | 'frozen' | 'sealed' }>;
 
 export interface UpgradeCheck {
   ok: boolean;

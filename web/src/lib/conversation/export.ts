@@ -56,11 +56,14 @@ export function asMarkdown(session: Session, entries: readonly Entry[]): string 
   return `${parts.join('\n\n')}\n`;
 }
 
-/** A session as a file: JSON with every byte that its hashes cover, or Markdown to be read. */
-export async function exported(backend: Backend, session: Session, format: 'markdown' | 'json'): Promise<File> {
-  const entries = await all(backend, session);
-  const name = (session.name || 'session').replace(/[^\p{L}\p{N} ._-]+/gu, ' ').trim().slice(0, 80) || 'session';
+/** One session or several as one file: JSON with every byte that their hashes cover, or Markdown to be read. */
+export async function exported(backend: Backend, sessions: readonly Session[], format: 'markdown' | 'json'): Promise<File> {
+  const read = [];
+  for (const session of sessions) read.push({ session, entries: await all(backend, session) });
+  const [first] = read;
+  const title = read.length === 1 && first ? first.session.name || 'session' : `${read.length} sessions`;
+  const name = title.replace(/[^\p{L}\p{N} ._-]+/gu, ' ').trim().slice(0, 80) || 'session';
   return format === 'json'
-    ? new File([JSON.stringify({ session, entries }, null, 2)], `${name}.json`, { type: 'application/json' })
-    : new File([asMarkdown(session, entries)], `${name}.md`, { type: 'text/markdown' });
+    ? new File([JSON.stringify(read.length === 1 ? first : { sessions: read }, null, 2)], `${name}.json`, { type: 'application/json' })
+    : new File([read.map(({ session, entries }) => asMarkdown(session, entries)).join('\n---\n\n')], `${name}.md`, { type: 'text/markdown' });
 }

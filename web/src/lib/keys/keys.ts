@@ -25,6 +25,7 @@ export const BINDINGS: readonly KeyBinding[] = [
   { id: 'rename', label: 'Rename', group: 'Sessions', keys: 'F2' },
   { id: 'archive', label: 'Archive', group: 'Sessions', keys: 'Alt+E' },
   { id: 'trash', label: 'Move to the trash', group: 'Sessions', keys: 'Alt+Backspace' },
+  { id: 'choose', label: 'Choose several in the list: Space, Shift ↑ ↓, all', group: 'Sessions', keys: 'Mod+A' },
   { id: 'find', label: 'Find in the conversation', group: 'Conversation', keys: 'Mod+F' },
   { id: 'outline', label: 'Outline', group: 'Conversation', keys: 'Alt+O' },
   { id: 'files', label: 'Files touched', group: 'Conversation', keys: 'Alt+F' },

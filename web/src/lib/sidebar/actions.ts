@@ -21,8 +21,8 @@ export function sessionActions(app: App, session: Session) {
     ...(here && !session.empty && status !== 'quarantined' ? [{ label: 'Choose another folder', testid: 'relink', disabled: session.running, run: () => void (app.relinking = true) }] : []),
     { label: 'Copy id', run: () => void copyText(session.id) },
     'line' as const,
-    { label: 'Export as Markdown', run: () => void app.export(session, 'markdown') },
-    { label: 'Export as JSON', run: () => void app.export(session, 'json') },
+    { label: 'Export as Markdown', run: () => void app.export([session], 'markdown') },
+    { label: 'Export as JSON', run: () => void app.export([session], 'json') },
     'line' as const,
     status === 'archived'
       ? { label: 'Put back', testid: 'unarchive', run: () => void app.setStatus(session, 'active') }

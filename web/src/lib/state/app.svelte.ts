@@ -1,10 +1,11 @@
 import { getContext, setContext } from 'svelte';
 import { BackendError, Unreachable, type Backend, type Connection, type Feed } from '../backend/backend';
-import type { Agent, Change, Config, ContentBlock, ContinueHow, Draft, Entry, Finding, Handover, Health, SavingStatus, ScrollPosition, Session, WindowState } from '../backend/types';
+import type { Agent, AgentCommand, Change, Config, ContentBlock, ContinueHow, Draft, Entry, Finding, Handover, Health, SavingStatus, ScrollPosition, Session, WindowState } from '../backend/types';
 import { DraftKeeper } from '../composer/draft.svelte';
 import { Conversation } from '../conversation/conversation.svelte';
 import { bodyOf } from '../conversation/entry';
 import { SessionList } from '../sidebar/sessions.svelte';
+import { counted } from '../text/format';
 import { uuidv7 } from '../text/ids';
 import { comeBack, focusAgain, leave } from './return';
 import { Toasts } from './toasts.svelte';
@@ -35,6 +36,8 @@ export class App {
   health = $state.raw<Health | null>(null);
   config = $state.raw<Omit<Config, 'agent_idle_minutes' | 'max_agents'>>({ default_agent: 'scratch', default_cwd: '', theme: 'system', remote_images: false });
   agents = $state.raw<Agent[]>([]);
+  /** What the agent of this window's session offers after a slash. */
+  commands = $state.raw<AgentCommand[]>([]);
   windows = $state.raw<WindowState[]>([]);
   findings = $state.raw<Finding[]>([]);
   taken = $state(false);
@@ -156,9 +159,18 @@ export class App {
       this.conversation = new Conversation(this.backend, id);
       this.draft = new DraftKeeper(this.backend, localStorage, this.windowId, id, window.draft?.session_id === id ? window.draft : null);
       this.lostFolder = null;
+      this.commands = [];
+      void this.#readCommands();
       const conversation = this.conversation;
       void conversation.load().then(() => this.lookForFolder(conversation.session));
     }
+  }
+
+  async #readCommands(): Promise<void> {
+    const id = this.conversation?.id;
+    if (!id) return;
+    const commands = await this.backend.commands(id).catch(() => null);
+    if (commands && this.conversation?.id === id) this.commands = commands;
   }
 
   /** A conversation opens without its folder; its agent does not start without it. */
@@ -210,10 +222,15 @@ export class App {
         break;
       case 'hello':
         this.draft?.again();
+        void this.#readCommands();
         void this.upgrade.heard((change.data as { version?: string } | undefined)?.version, () => this.#leave());
         break;
       case 'handover':
         this.upgrade.told(change.data as Handover);
+        if (this.upgrade.handover.failed && !this.upgrade.waiting) this.toasts.show('The upgrade was given up. Gander runs as before.', { tone: 'error', detail: this.upgrade.handover.failed });
+        break;
+      case 'commands':
+        if (change.session_id === this.conversation?.id) this.commands = (change.data as { commands: AgentCommand[] }).commands;
         break;
       case 'status':
         this.saving = change.data as SavingStatus;
@@ -359,6 +376,7 @@ export class App {
     await this.#try('That could not be changed.', async () => {
       const changed = await this.backend.patchSession(session.id, change);
       if (this.conversation?.id === changed.id) this.conversation.session = changed;
+      if (change.agent) await this.#readCommands();
     });
   }
 
@@ -404,6 +422,35 @@ export class App {
     const said = { active: 'Put back', archived: 'Archived', trashed: 'Moved to the trash' }[status];
     const undo = before === 'quarantined' || before === status ? undefined : { label: 'Undo', run: () => void this.setStatus({ ...session, status }, before) };
     this.toasts.show(`${said}: ${session.name || 'Untitled'}`, { action: status === 'active' ? undefined : undo });
+  }
+
+  /** One thing with several sessions, and one undo for all of it. */
+  async setStatusOf(sessions: Session[], status: 'active' | 'archived' | 'trashed'): Promise<void> {
+    const done: { before: Session; after: Session }[] = [];
+    let failure: unknown = null;
+    const waiting = [...sessions];
+    const work = async () => {
+      for (let before = waiting.shift(); before; before = waiting.shift()) {
+        try {
+          const after = await this.backend.patchSession(before.id, { status });
+          done.push({ before, after });
+          for (const list of [this.list, ...this.#watched]) list.apply({ type: 'session', session_id: after.id, data: after });
+          if (this.conversation?.id === after.id) this.conversation.session = after;
+        } catch (problem) {
+          failure ??= problem;
+        }
+      }
+    };
+    await Promise.all([work(), work(), work(), work()]);
+    const said = { active: 'Put back', archived: 'Archived', trashed: 'Moved to the trash' }[status];
+    const undo = async () => {
+      for (const before of ['active', 'archived', 'trashed'] as const) {
+        const again = done.filter((one) => one.before.status === before).map((one) => one.after);
+        if (again.length > 0) await this.setStatusOf(again, before);
+      }
+    };
+    if (failure) this.complain(failure, `${sessions.length - done.length} of ${counted(sessions.length, 'session')} stayed as they were.`);
+    if (done.length > 0) this.toasts.show(`${said}: ${counted(done.length, 'session')}`, { action: { label: 'Undo', run: () => void undo() } });
   }
 
   async pin(session: Session, pinned: boolean): Promise<void> {
@@ -460,10 +507,10 @@ export class App {
     this.seen();
   }
 
-  async export(session: Session, format: 'markdown' | 'json'): Promise<void> {
-    await this.#try('The session was not exported. It is unchanged.', async () => {
+  async export(sessions: Session[], format: 'markdown' | 'json'): Promise<void> {
+    await this.#try('Nothing was exported. The sessions are unchanged.', async () => {
       const { exported } = await import('../conversation/export');
-      const file = await exported(this.backend, session, format);
+      const file = await exported(this.backend, sessions, format);
       const link = document.createElement('a');
       link.href = URL.createObjectURL(file);
       link.download = file.name;

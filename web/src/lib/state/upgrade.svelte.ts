@@ -1,7 +1,7 @@
 import type { Backend } from '../backend/backend';
 import type { Handover, UpgradeReport, UpgradeRun } from '../backend/types';
 
-const NONE: Handover = { state: 'none', turns: [], drafts: 0 };
+const NONE: Handover = { state: 'none', from: '', turns: [], drafts: 0, can_cancel: false, safe: '' };
 const SEEN = 'gander.upgrade.seen';
 const RELOADED = 'gander.reloaded';
 /** A page that is reloaded waits for a pause in the typing, but not for ever. */

@@ -16,10 +16,11 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
   const turns = turnsOf(world);
   const { begin, run } = turns;
   seed(world, turns);
+  const NO_HANDOVER: Handover = { state: 'none', from: '0.1.0', turns: [], drafts: 0, can_cancel: false, safe: '' };
   let handover: Handover =
     scene === 'handover' || scene === 'frozen'
-      ? { state: scene === 'frozen' ? 'frozen' : 'waiting', from: '0.1.0', to: '0.2.0', turns: scene === 'frozen' ? [] : [...held.values()].filter((h) => h.session.running).map((h) => ({ session_id: h.session.id, turn_id: h.session.turn?.id ?? '', name: h.session.name })), drafts: 0, deadline_at: new Date(now + 120_000).toISOString() }
-      : { state: 'none', turns: [], drafts: 0 };
+      ? { state: scene === 'frozen' ? 'frozen' : 'waiting', from: '0.1.0', to: '0.2.0', turns: scene === 'frozen' ? [] : [...held.values()].filter((h) => h.session.running).map((h) => ({ session_id: h.session.id, turn_id: h.session.turn?.id ?? '', name: h.session.name })), drafts: 0, deadline_at: new Date(now + 120_000).toISOString(), can_cancel: scene === 'handover', safe: 'Everything that was acknowledged is saved.' }
+      : NO_HANDOVER;
 
   return {
     emit,
@@ -138,6 +139,15 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
       return { session: { ...h.session }, entries: structuredClone(list), open_items: structuredClone(h.open), next: (list[0]?.seq ?? 1) > 1 ? String(list[0]?.seq) : null, cursor: cursor(), verified: !quarantined, damage: quarantined ? (findings()[0] ?? null) : null };
     },
     async entryData() { return JSON.stringify(tool('x', 'big', 'execute', {}, { status: 'completed', content: [{ type: 'content', content: { type: 'text', text: TERMINAL.repeat(2000) } }] })); },
+    async commands() {
+      return [
+        { name: 'help', description: 'List what this agent can do' },
+        { name: 'read', description: 'Read a file', hint: 'FILE' },
+        { name: 'edit', description: 'Change a file, after asking', hint: 'FILE: OLD => NEW' },
+        { name: 'run', description: 'Run a command in the folder, after asking', hint: 'COMMAND' },
+        { name: 'review', description: 'Review what changed since the last commit' },
+      ];
+    },
     async fork(id, atSeq, windowId) {
       const from = need(id);
       const fork = fresh();
@@ -222,10 +232,18 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
     },
     async upgrade() { return { version: '0.1.0', current: scene === 'upgraded' || scene === 'rolled-back' ? ranUpgrade(scene === 'upgraded', now) : null }; },
     async handover() { return structuredClone(handover); },
-    async cancelHandover() { emit({ type: 'handover', data: (handover = { state: 'none', turns: [], drafts: 0 }) }); },
+    async cancelHandover() { emit({ type: 'handover', data: (handover = NO_HANDOVER) }); },
     async interruptForHandover() { emit({ type: 'handover', data: (handover = { ...handover, state: 'frozen', turns: [] }) }); },
 
     async findings() { return findings(); },
+    async startRepair(session_id) {
+      await wait(500);
+      const h = need(session_id);
+      h.session.status = 'active';
+      later(400, () => told(h));
+      return { id: 'r', kind: 'repair', state: 'done', done: 1, total: 1, report: null, error: null, repair: { healed: [{ session_id, snapshot: fresh(), entries: 4, bodies: 0 }], not_healed: [] } };
+    },
+    async startDrill() { await wait(800); return { id: 'd', kind: 'drill', state: 'done', done: 1204, total: 1204, report: null, error: null, drill: { ok: true, snapshot: fresh(), root: hash('root'), restored_root: hash('root'), sessions: held.size, entries: 1204 } }; },
     async startVerify() { return { id: 'v', kind: 'verify', state: 'running', done: 0, total: held.size, report: null, error: null }; },
     async job() { await wait(300); return { id: 'v', kind: 'verify', state: 'done', done: held.size, total: held.size, report: { ok: true, root: hash('root'), sessions: held.size, entries: 1204, audit: health().audit, findings: findings() }, error: null }; },
     subscribe(given) {
