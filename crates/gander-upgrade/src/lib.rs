@@ -4,11 +4,21 @@
 //!
 //! Read [`state`] first: every effect of an upgrade comes after a synced line there that says it is about to happen.
 
+pub mod child;
+pub mod driver;
+pub mod faults;
+pub mod fetch;
 pub mod file;
+pub mod host;
+pub mod keys;
+pub mod launch;
 pub mod lock;
+pub mod package;
 pub mod place;
 pub mod pointer;
+pub mod rollback;
 pub mod state;
+pub mod versions;
 
 pub use gander_model::{UpgradeId, VERSION};
 pub use place::Place;

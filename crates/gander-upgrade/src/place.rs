@@ -45,6 +45,11 @@ impl Place {
         self.dir().join("driver.lock")
     }
 
+    /// `journal.lock`: held by whoever serves.
+    pub fn journal_lock(&self) -> PathBuf {
+        self.data_dir.join("journal.lock")
+    }
+
     /// `upgrade/history/`: earlier upgrades, one file each.
     pub fn history(&self) -> PathBuf {
         self.dir().join("history")

@@ -63,6 +63,23 @@ impl Phase {
         matches!(self, Phase::Commit | Phase::RolledBack | Phase::Abandoned)
     }
 
+    /// Its word in files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Phase::Stage => "stage",
+            Phase::Drill => "drill",
+            Phase::Prepare => "prepare",
+            Phase::Seal => "seal",
+            Phase::Switch => "switch",
+            Phase::Start => "start",
+            Phase::Check => "check",
+            Phase::Commit => "commit",
+            Phase::Rollback => "rollback",
+            Phase::RolledBack => "rolled_back",
+            Phase::Abandoned => "abandoned",
+        }
+    }
+
     /// Whether the old version still is the one to run.
     pub fn is_before_switch(self) -> bool {
         matches!(self, Phase::Stage | Phase::Drill | Phase::Prepare | Phase::Seal)
@@ -166,6 +183,9 @@ pub struct State {
     pub pointer_before: Option<Pointer>,
     /// The pointer that is to be set; none where going back means the installed program.
     pub pointer_after: Option<Pointer>,
+    /// Whether somebody served when it began, so that somebody is to serve when it has ended.
+    #[serde(default)]
+    pub was_running: bool,
     /// How often the new version was started.
     #[serde(default)]
     pub starts: u32,
@@ -272,11 +292,14 @@ impl State {
         now_ms: i64,
         record: impl FnOnce(&mut State),
     ) -> Result<State, StateError> {
-        Self::change(place, id, expected, |state| {
+        crate::faults::point(&format!("{}:before", to.word()));
+        let state = Self::change(place, id, expected, |state| {
             record(state);
             state.phase = to;
             state.steps.push(Step { phase: to, at_ms: now_ms });
-        })
+        })?;
+        crate::faults::point(&format!("{}:after", to.word()));
+        Ok(state)
     }
 
     /// Records something in the phase that is under way.

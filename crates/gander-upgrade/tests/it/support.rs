@@ -26,6 +26,7 @@ pub fn begun(place: &Place, number: u8) -> State {
         driver: Holder::this(1),
         pointer_before: None,
         pointer_after: None,
+        was_running: false,
         starts: 0,
         port: None,
         backup: None,

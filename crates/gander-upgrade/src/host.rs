@@ -1,0 +1,85 @@
+//! What the driver asks of the versions that serve. It refuses to know how they are asked.
+
+use std::path::PathBuf;
+
+use gander_model::UpgradeId;
+use semver::Version;
+
+use crate::state::Backup;
+
+/// Why something asked for was not done; a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Trouble(pub String);
+
+/// Who serves.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Its version.
+    pub version: Version,
+    /// The journal's format.
+    pub format: u32,
+    /// The program's file.
+    pub program: PathBuf,
+    /// Its process.
+    pub pid: u32,
+    /// Whether it served before the driver came: then somebody is to serve after it.
+    pub was_running: bool,
+}
+
+/// What was saved before anything changes.
+#[derive(Clone, Debug, Default)]
+pub struct Saved {
+    /// The snapshot.
+    pub backup: Backup,
+    /// The folder with the readable exports.
+    pub exports: Option<PathBuf>,
+    /// What could not be saved whole; sentences for people.
+    pub warnings: Vec<String>,
+}
+
+/// What a handover is asked with.
+#[derive(Clone, Debug)]
+pub struct HandOver {
+    /// The upgrade.
+    pub upgrade: UpgradeId,
+    /// The version that comes.
+    pub to: Version,
+    /// The format that it writes: another one means that a copy of the journal is to be kept.
+    pub to_format: u32,
+    /// How long running turns may take to end.
+    pub deadline_ms: u64,
+    /// Whether those that have not ended then are interrupted, to be continued later.
+    pub interrupt: bool,
+}
+
+/// How far a handover is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handover {
+    /// `none`, `waiting`, `frozen` or `sealed`.
+    pub state: String,
+    /// The names of sessions whose turns still run.
+    pub turns: Vec<String>,
+    /// Drafts that are being saved.
+    pub drafts: u64,
+}
+
+/// What serves a data folder, as the driver asks it.
+pub trait Host {
+    /// Who serves. Without anybody the host serves itself, until [`Host::let_go`].
+    fn about(&mut self) -> impl Future<Output = Result<About, Trouble>>;
+    /// Makes a snapshot, reads it back, restores it into a scratch store, and exports the open sessions.
+    fn save(&mut self, to: &Version, tell: &mut dyn FnMut(&str)) -> impl Future<Output = Result<Saved, Trouble>>;
+    /// Asks to freeze, to write the seal and to end.
+    fn hand_over(&mut self, ask: &HandOver) -> impl Future<Output = Result<(), Trouble>>;
+    /// How far that is.
+    fn handover(&mut self) -> impl Future<Output = Result<Handover, Trouble>>;
+    /// Takes it back.
+    fn cancel(&mut self) -> impl Future<Output = Result<(), Trouble>>;
+    /// Ends what the host serves itself.
+    fn let_go(&mut self) -> impl Future<Output = ()>;
+    /// Who answers now, if anybody does: its process and version.
+    fn answering(&mut self) -> impl Future<Output = Option<(u32, Version)>>;
+    /// Asks who serves now to stop, and waits until it has.
+    fn stop(&mut self) -> impl Future<Output = Result<(), Trouble>>;
+}
