@@ -11,10 +11,12 @@ mod commands;
 mod data_dir;
 mod failure;
 mod instance;
+mod launcher;
 mod output;
 mod style;
 mod table;
 mod times;
+mod upgrade_host;
 mod view;
 
 use std::process::ExitCode;

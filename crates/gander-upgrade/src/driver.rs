@@ -44,9 +44,9 @@ pub struct Order {
     pub installed: Version,
     /// The clock: milliseconds since 1970, UTC.
     pub now_ms: fn() -> i64,
-    /// How long running turns may take to end.
+    /// How long running turns may go on; then they are interrupted, to be continued later.
     pub deadline: Duration,
-    /// Whether those that have not ended then are interrupted.
+    /// Whether they are interrupted at once.
     pub interrupt: bool,
     /// Whether an older version may be installed.
     pub downgrade: bool,
@@ -405,14 +405,8 @@ async fn until_sealed(order: &Order, state: &State, host: &mut impl Host, tell: 
         match host.handover().await {
             Ok(handover) => {
                 if handover.state == "none" && State::read(place).map_err(told)?.is_some_and(|s| s.seal.is_none()) {
-                    let running = last.as_ref().map(|last: &crate::host::Handover| last.turns.join(", "));
-                    let running = running.filter(|names| !names.is_empty());
-                    return Err(match running {
-                        Some(names) => {
-                            format!("turns still ran at the deadline ({names}); wait for them, or use --interrupt")
-                        }
-                        None => "the running version took the handover back".to_owned(),
-                    });
+                    let why = handover.failed.unwrap_or_else(|| "the handover was called off".to_owned());
+                    return Err(why);
                 }
                 if last.as_ref() != Some(&handover) {
                     if !handover.turns.is_empty() {

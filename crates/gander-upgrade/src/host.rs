@@ -47,9 +47,9 @@ pub struct HandOver {
     pub to: Version,
     /// The format that it writes: another one means that a copy of the journal is to be kept.
     pub to_format: u32,
-    /// How long running turns may take to end.
+    /// How long running turns may go on; then they are interrupted, to be continued later.
     pub deadline_ms: u64,
-    /// Whether those that have not ended then are interrupted, to be continued later.
+    /// Whether they are interrupted at once.
     pub interrupt: bool,
 }
 
@@ -62,6 +62,8 @@ pub struct Handover {
     pub turns: Vec<String>,
     /// Drafts that are being saved.
     pub drafts: u64,
+    /// Why it was given up.
+    pub failed: Option<String>,
 }
 
 /// What serves a data folder, as the driver asks it.

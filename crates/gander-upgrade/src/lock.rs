@@ -90,6 +90,11 @@ impl Lock {
     }
 }
 
+/// Who holds a lock, or held it last, as its file says.
+pub fn holder(path: &Path) -> Option<Holder> {
+    name(&mut File::open(path).ok()?)
+}
+
 /// Who holds a lock now; `None` when nobody does. Leaves the lock alone.
 pub(crate) fn look(path: &Path) -> io::Result<Option<Holder>> {
     let mut file = open(path)?;

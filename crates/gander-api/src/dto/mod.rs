@@ -8,6 +8,7 @@ mod handover;
 mod session;
 mod store;
 mod turn;
+mod upgrade;
 mod window;
 
 pub use agent::*;
@@ -18,6 +19,7 @@ pub use handover::*;
 pub use session::*;
 pub use store::*;
 pub use turn::*;
+pub use upgrade::*;
 pub use window::*;
 
 use serde::{Deserialize, Serialize};

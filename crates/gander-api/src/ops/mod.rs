@@ -8,6 +8,7 @@ mod queue;
 mod sessions;
 mod store;
 mod turns;
+mod upgrade;
 mod windows;
 
 pub(crate) use backups::made;
@@ -15,6 +16,7 @@ pub use blobs::{BLOB_MAX_BYTES, Upload};
 pub use exports::{Exported, IMPORT_MAX_BYTES};
 pub(crate) use exports::{collect, slug};
 pub use store::StoredGrant;
+pub use upgrade::{upgrade_keys, upgrade_status};
 
 use gander_journal::WriteError;
 use serde_json::json;

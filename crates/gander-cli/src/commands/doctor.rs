@@ -88,7 +88,7 @@ impl Doctor {
 fn unopened(context: &Context<'_>, failure: &Failure) -> Value {
     json!({
         "ok": false,
-        "version": env!("CARGO_PKG_VERSION"),
+        "version": gander_upgrade::VERSION,
         "format": null,
         "sqlite": null,
         "data_dir": context.data_dir,

@@ -12,6 +12,7 @@ mod sessions;
 mod start;
 mod stop;
 mod transcript;
+mod upgrade;
 mod verify;
 mod wait;
 mod windows;
@@ -23,6 +24,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::data_dir;
 use crate::failure::Failure;
 use crate::instance::Instance;
+use crate::launcher;
 use crate::output::{Outcome, Output};
 
 /// A home for AI-agent chats that cannot lose one.
@@ -32,7 +34,7 @@ use crate::output::{Outcome, Output};
 #[derive(Parser)]
 #[command(
     name = "gander",
-    version,
+    version = gander_upgrade::VERSION,
     after_help = "Examples:
   gander                                   start, and open the last window
   gander send --new \"What is in here?\" --wait
@@ -84,6 +86,8 @@ enum Command {
     Verify(verify::Verify),
     #[command(subcommand)]
     Backup(backup::Backup),
+    #[command(subcommand)]
+    Upgrade(upgrade::Upgrade),
     Doctor(doctor::Doctor),
     #[command(subcommand)]
     Agents(agents::Agents),
@@ -102,7 +106,11 @@ pub struct Context<'a> {
 /// Runs one command line.
 pub fn run(cli: Cli, output: &Output) -> Result<Outcome, Failure> {
     let Some(command) = cli.command else {
-        return in_runtime(start::run(&Context::new(&cli.global, output)?));
+        let context = Context::new(&cli.global, output)?;
+        return in_runtime(async {
+            context.right_version(true).await?;
+            start::run(&context).await
+        });
     };
     match command {
         // These need no data folder.
@@ -111,6 +119,14 @@ pub fn run(cli: Cli, output: &Output) -> Result<Outcome, Failure> {
         command => {
             let context = Context::new(&cli.global, output)?;
             in_runtime(async {
+                match &command {
+                    // A new version is started by who drives an upgrade, to check.
+                    Command::Serve(serve) if serve.upgrade.is_some() => {}
+                    Command::Upgrade(upgrade) if upgrade.is_about_itself() => {}
+                    // It ends by itself what was cut off, or only looks.
+                    Command::Upgrade(_) => context.right_version(false).await?,
+                    _ => context.right_version(true).await?,
+                }
                 match command {
                     Command::Serve(command) => command.run(&context).await,
                     Command::Stop(command) => command.run(&context).await,
@@ -120,6 +136,7 @@ pub fn run(cli: Cli, output: &Output) -> Result<Outcome, Failure> {
                     Command::Windows(command) => command.run(&context).await,
                     Command::Verify(command) => command.run(&context).await,
                     Command::Backup(command) => command.run(&context).await,
+                    Command::Upgrade(command) => command.run(&context).await,
                     Command::Doctor(command) => command.run(&context).await,
                     Command::Agents(command) => command.run(&context).await,
                     Command::Agent(_) | Command::Completions(_) => Ok(Outcome::Done),
@@ -140,6 +157,14 @@ fn in_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fa
 impl<'a> Context<'a> {
     fn new(global: &Global, output: &'a Output) -> Result<Self, Failure> {
         Ok(Self { data_dir: data_dir::choose(global.data_dir.as_deref())?, yes: global.yes, output })
+    }
+
+    /// Ends an upgrade that was cut off, and sees to it that the version runs that serves this data folder.
+    async fn right_version(&self, settles: bool) -> Result<(), Failure> {
+        if settles {
+            launcher::settle(&self.data_dir, self.output).await?;
+        }
+        launcher::launch(&self.data_dir, self.output)
     }
 
     /// Runs `work` against the running instance, or serves for as long as it takes.

@@ -1,6 +1,8 @@
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use gander_upgrade::{Phase, Place, State, UpgradeId};
 use gander_server::{Running, RuntimeFile, ServeOptions, Server};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -9,6 +11,9 @@ use super::Context;
 use crate::failure::Failure;
 use crate::instance::{Instance, not_serving};
 use crate::output::Outcome;
+
+/// How long a process that has handed over waits to say to whom.
+const HANDED_OVER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Serve without opening a window
 ///
@@ -25,6 +30,10 @@ pub struct Serve {
     /// Listen on this port of 127.0.0.1, and keep it for this data folder
     #[arg(long, value_name = "N")]
     port: Option<u16>,
+
+    /// Take over in this upgrade: compare the journal with the seal first, and write nothing if it differs
+    #[arg(long, value_name = "ID", hide = true)]
+    pub upgrade: Option<UpgradeId>,
 }
 
 impl Serve {
@@ -32,7 +41,7 @@ impl Serve {
         if let Some(running) = Instance::find(&context.data_dir).await? {
             return Err(already_running(&context.data_dir, &running.client.url()));
         }
-        let running = start(&context.data_dir, self.port).await?;
+        let running = start(&context.data_dir, self.port, self.upgrade).await?;
         let first = json!({
             "url": running.url(),
             "pid": std::process::id(),
@@ -53,10 +62,11 @@ fn already_running(data_dir: &Path, url: &str) -> Failure {
 }
 
 /// Opens the journal and listens.
-pub async fn start(data_dir: &Path, port: Option<u16>) -> Result<Running, Failure> {
+pub async fn start(data_dir: &Path, port: Option<u16>, upgrade: Option<UpgradeId>) -> Result<Running, Failure> {
     log();
     let mut options = ServeOptions::new(data_dir);
     options.port = port;
+    options.gander.upgrade = upgrade;
     Server::start(options).await.map_err(|error| not_serving(data_dir, &error))
 }
 
@@ -71,9 +81,48 @@ pub async fn until_stopped(running: Running) -> Result<Outcome, Failure> {
         _ = terminate.recv() => {}
         _ = hang_up.recv() => {}
     }
+    let data_dir = running.data_dir().to_owned();
     tokio::select! {
-        () = running.stop() => Ok(Outcome::Done),
+        () = running.stop() => {
+            if let Some(words) = handed_over(&data_dir).await {
+                eprintln!("gander: {words}");
+            }
+            Ok(Outcome::Done)
+        }
         _ = tokio::signal::ctrl_c() => Err(Failure::new("Stopped at once, before everything had ended.", "Nothing acknowledged is lost; the next start recovers.")),
+    }
+}
+
+/// What became of the version that this process handed over to, for whoever looks at its terminal. Nothing when it ended for
+/// another reason.
+async fn handed_over(data_dir: &Path) -> Option<String> {
+    let place = Place::new(data_dir);
+    let this = gander_upgrade::driver::this_version();
+    let until = Instant::now() + HANDED_OVER_PATIENCE;
+    loop {
+        let state = State::read(&place).ok().flatten()?;
+        let (to, id) = (&state.to.version, state.id);
+        let ours = state.driver.pid != std::process::id() && state.from.version == this;
+        if !ours || matches!(state.phase, Phase::Stage | Phase::Drill | Phase::Prepare | Phase::Abandoned) {
+            return None;
+        }
+        let serving = RuntimeFile::read(data_dir).ok();
+        match (state.phase, serving) {
+            (Phase::Commit | Phase::RolledBack, Some(serving)) => {
+                let how = if state.phase == Phase::Commit { "handed over to" } else { "could not be replaced by" };
+                return Some(format!(
+                    "gander {this} has {how} gander {to}. Gander {} serves now: process {}, {}. This process ends.",
+                    serving.version, serving.pid, serving.url
+                ));
+            }
+            (Phase::Commit | Phase::RolledBack, None) if !state.was_running => return None,
+            _ if Instant::now() > until || gander_upgrade::state::driver(&place).is_ok_and(|driver| driver.is_none()) => {
+                return Some(format!(
+                    "gander {this} has handed over to gander {to} (upgrade {id}) and ends. See `gander upgrade status`."
+                ));
+            }
+            _ => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
     }
 }
 

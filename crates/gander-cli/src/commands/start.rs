@@ -20,7 +20,7 @@ pub async fn run_at(context: &Context<'_>, to: Option<&str>) -> Result<Outcome, 
         show(context, &url, false);
         return Ok(Outcome::Done);
     }
-    let running = serve::start(&context.data_dir, None).await?;
+    let running = serve::start(&context.data_dir, None, None).await?;
     match running.browser_url(to) {
         Ok(url) => show(context, &url, true),
         Err(error) => {

@@ -9,6 +9,7 @@ mod handover;
 mod sessions;
 mod store;
 mod turns;
+mod upgrade;
 mod windows;
 
 use std::time::Duration;
@@ -66,6 +67,8 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(store::stop))
         .routes(routes!(handover::get, handover::begin, handover::cancel))
         .routes(routes!(handover::interrupt))
+        .routes(routes!(upgrade::get))
+        .routes(routes!(upgrade::seen))
         .routes(routes!(auth::new_code))
         .routes(routes!(auth::grants))
         .routes(routes!(auth::revoke))

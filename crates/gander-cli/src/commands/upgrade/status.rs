@@ -1,0 +1,23 @@
+use clap::Args;
+
+use super::super::Context;
+use super::{document, told};
+use crate::failure::Failure;
+use crate::output::Outcome;
+
+/// Say which version serves, and how the last upgrade went
+///
+/// What was compared, where the backup and the readable exports lie, and whether there is a way back.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  gander upgrade status
+  gander upgrade status --json | jq .last.checks")]
+pub struct Status {}
+
+impl Status {
+    pub fn run(self, context: &Context<'_>) -> Result<Outcome, Failure> {
+        let document = document(context)?;
+        context.output.result(&document, || told(&document));
+        Ok(Outcome::Done)
+    }
+}

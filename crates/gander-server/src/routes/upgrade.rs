@@ -1,0 +1,22 @@
+//! How the last upgrade went.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use gander_api::dto::{UpgradeSeen, UpgradeStatus};
+
+use crate::problem::{Body, Problem, Reply, reply};
+use crate::server::App;
+
+/// Which version serves, the upgrade that is under way, and the last one with what was checked.
+#[utoipa::path(get, path = "/upgrade", tag = "store", operation_id = "getUpgrade", responses((status = 200, body = UpgradeStatus)))]
+pub async fn get(State(app): State<App>) -> Reply<UpgradeStatus> {
+    reply(app.gander.upgrade().await)
+}
+
+/// A person has seen the result.
+#[utoipa::path(post, path = "/upgrade/seen", tag = "store", operation_id = "upgradeSeen", request_body = UpgradeSeen,
+    responses((status = 204)))]
+pub async fn seen(State(app): State<App>, Body(body): Body<UpgradeSeen>) -> Result<StatusCode, Problem> {
+    app.gander.upgrade_seen(body).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
