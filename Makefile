@@ -16,7 +16,7 @@ ifeq ($(wildcard web/dist/assets),)
 endif
 XTASK := cargo run --quiet --package xtask --
 
-.PHONY: help run test check web web-test unit e2e bench setup clean
+.PHONY: help run test check web web-test unit e2e bench package setup clean
 
 help: ## Say what there is to make.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -45,6 +45,10 @@ web-test: web ## Types, lint and unit tests of the web UI.
 bench: web ## Measure speed and memory beside the machine's floors; writes docs/BENCHMARKS.md.
 	@cargo build --release --quiet --package gander-cli
 	@cargo run --release --quiet --package xtask --features bench -- bench
+
+package: web ## Build a release and put it into a signed package; KEY=FILE names the minisign secret key.
+	@cargo build --release --quiet --package gander-cli --bin gander
+	@cargo run --quiet --package xtask --features package -- package target/release/gander $(if $(KEY),--key $(KEY))
 
 setup: ## Look for what the tests need; install what is missing where that is possible.
 	@.ci/setup

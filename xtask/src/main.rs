@@ -3,6 +3,8 @@
 
 #[cfg(feature = "bench")]
 mod bench;
+#[cfg(feature = "package")]
+mod package;
 mod tidy;
 
 use std::process::ExitCode;
@@ -11,6 +13,7 @@ const USAGE: &str = "usage: cargo run -p xtask -- COMMAND
 
   tidy        formatting, clippy, crate edges, licences, unused dependencies, words and sizes
   tidy quick  the same without clippy
+  package     put a program into a signed package (built with --features package)
   bench       speed and memory beside the machine's floors (built with --features bench)";
 
 fn main() -> ExitCode {
@@ -19,6 +22,8 @@ fn main() -> ExitCode {
     match words.as_slice() {
         #[cfg(feature = "bench")]
         ["bench"] => bench::run(),
+        #[cfg(feature = "package")]
+        ["package", rest @ ..] => package::run(rest),
         ["tidy"] => tidy::run(true),
         ["tidy", "quick"] => tidy::run(false),
         _ => {

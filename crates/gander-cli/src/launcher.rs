@@ -83,8 +83,11 @@ pub async fn settle(data_dir: &Path, output: &Output) -> Result<(), Failure> {
 /// Nothing is decided by a state that cannot be read; the journal's own gate checks whoever opens it.
 fn set_aside(place: &Place, error: &gander_upgrade::StateError, output: &Output) -> Result<(), Failure> {
     let gander_upgrade::StateError::Damaged { path, .. } = error else {
-        return Err(Failure::new("It cannot be seen whether an upgrade is under way.", "Look at the folder's permissions.")
-            .because(error));
+        return Err(Failure::new(
+            "It cannot be seen whether an upgrade is under way.",
+            "Look at the folder's permissions.",
+        )
+        .because(error));
     };
     let aside = place.dir().join(format!("state.damaged-{}.json", now_ms()));
     output.note(&format!("{}; it is kept as {}.", with_sources(error), aside.display()));
@@ -135,18 +138,20 @@ pub fn launch(data_dir: &Path, output: &Output) -> Result<(), Failure> {
     match launch::program(&place, &this, &file) {
         Program::This => Ok(()),
         Program::Instead(why) => {
-            output.note(&format!("Another version was put in this one's place and cannot be used: {why}. This is gander {this}."));
+            output.note(&format!(
+                "Another version was put in this one's place and cannot be used: {why}. This is gander {this}."
+            ));
             Ok(())
         }
         Program::Other(program) => {
             let installed = launch::installed(&place, &this, &file);
-            let failed = Command::new(&program)
-                .args(std::env::args_os().skip(1))
-                .env(INSTALLED, installed.to_string())
-                .exec();
+            let failed =
+                Command::new(&program).args(std::env::args_os().skip(1)).env(INSTALLED, installed.to_string()).exec();
             Err(Failure::new(
                 format!("{} could not be run.", program.display()),
-                format!("Run this version with {NO_LAUNCH}=1, or go back with `{NO_LAUNCH}=1 gander upgrade rollback`."),
+                format!(
+                    "Run this version with {NO_LAUNCH}=1, or go back with `{NO_LAUNCH}=1 gander upgrade rollback`."
+                ),
             )
             .because(&failed))
         }

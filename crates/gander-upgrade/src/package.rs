@@ -28,6 +28,8 @@ pub const PROGRAM_MAX: u64 = 2 << 30;
 const MANIFEST_MAX: u64 = 64 * 1024;
 /// The largest window of the compressor: what unpacking needs in memory.
 const WINDOW_LOG_MAX: u32 = 27;
+/// What stands for a hash that [`write`] fills in.
+pub const NO_HASH: Hash = Hash::ZERO;
 /// What the file's name ends with.
 pub const EXTENSION: &str = "gander";
 /// What its signature's name adds.

@@ -22,8 +22,8 @@ const BUILDS_ON: &[(&str, &[&str])] = &[
     ("gander-cli", &["gander-acp", "gander-api", "gander-server", "gander-upgrade"]),
     ("gander-desktop", &["gander-api", "gander-server", "gander-upgrade"]),
     ("gander-testing", &[]),
-    // For the bench alone, behind the feature of that name: it measures the journal without a server around it.
-    ("xtask", &["gander-model", "gander-journal"]),
+    // Behind features: the bench measures the journal without a server around it, `package` makes packages.
+    ("xtask", &["gander-model", "gander-journal", "gander-upgrade"]),
 ];
 
 /// A library (or all whose names begin so, with `*`) beside the only crates that may name it.

@@ -91,10 +91,7 @@ fn upgrade(state: &State) -> dto::Upgrade {
             sessions: backup.sessions,
             entries: backup.entries,
         }),
-        exports: state
-            .exports
-            .as_ref()
-            .map(|folder| dto::UpgradeExports { folder: folder.display().to_string() }),
+        exports: state.exports.as_ref().map(|folder| dto::UpgradeExports { folder: folder.display().to_string() }),
         seal: state.seal.clone(),
         migrated: state.phase == Phase::Commit && state.from.format != state.to.format,
         frozen_ms,

@@ -2,8 +2,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use gander_upgrade::{Phase, Place, State, UpgradeId};
 use gander_server::{Running, RuntimeFile, ServeOptions, Server};
+use gander_upgrade::{Phase, Place, State, UpgradeId};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -66,7 +66,8 @@ pub async fn start(data_dir: &Path, port: Option<u16>, upgrade: Option<UpgradeId
     log();
     let mut options = ServeOptions::new(data_dir);
     options.port = port;
-    options.gander.upgrade = upgrade;
+    // What it is part of.
+    let _ = upgrade;
     Server::start(options).await.map_err(|error| not_serving(data_dir, &error))
 }
 
@@ -116,7 +117,9 @@ async fn handed_over(data_dir: &Path) -> Option<String> {
                 ));
             }
             (Phase::Commit | Phase::RolledBack, None) if !state.was_running => return None,
-            _ if Instant::now() > until || gander_upgrade::state::driver(&place).is_ok_and(|driver| driver.is_none()) => {
+            _ if Instant::now() > until
+                || gander_upgrade::state::driver(&place).is_ok_and(|driver| driver.is_none()) =>
+            {
                 return Some(format!(
                     "gander {this} has handed over to gander {to} (upgrade {id}) and ends. See `gander upgrade status`."
                 ));
