@@ -31,8 +31,8 @@ pub use attach::Attachment;
 pub use error::{ApiError, Code};
 pub use feed::{Feed, Push};
 pub use gander::{Gander, OpenError, Options};
-pub use gate::put_back_sealed;
-pub use place::SafePlace;
 /// The journal's format that this version writes.
 pub use gander_journal::FORMAT;
+pub use gate::put_back_sealed;
 pub use ops::{BLOB_MAX_BYTES, Exported, IMPORT_MAX_BYTES, StoredGrant, Upload, upgrade_keys, upgrade_status};
+pub use place::SafePlace;

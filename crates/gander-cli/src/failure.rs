@@ -15,11 +15,19 @@ pub struct Failure {
     pub code: Option<String>,
     /// The server's whole answer, when it came from there.
     pub problem: Option<Value>,
+    /// The exit status.
+    pub status: u8,
 }
 
 impl Failure {
     pub fn new(what: impl Into<String>, todo: impl Into<String>) -> Self {
-        Self { what: what.into(), why: Vec::new(), todo: todo.into(), code: None, problem: None }
+        Self { what: what.into(), why: Vec::new(), todo: todo.into(), code: None, problem: None, status: 2 }
+    }
+
+    /// With another exit status than 2.
+    pub fn exit(mut self, status: u8) -> Self {
+        self.status = status;
+        self
     }
 
     /// With an error and all that caused it.
@@ -49,6 +57,7 @@ impl Failure {
             todo: text("todo").unwrap_or_else(|| "Look at what `gander doctor` says.".to_owned()),
             code: text("code"),
             problem: Some(problem),
+            status: 2,
         }
     }
 

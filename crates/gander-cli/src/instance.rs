@@ -21,7 +21,10 @@ impl Instance {
         if let Some(running) = Self::find(data_dir).await? {
             return Ok(running);
         }
-        match Server::start(ServeOptions::new(data_dir)).await {
+        let mut options = ServeOptions::new(data_dir);
+        // A command that only passes by changes no format.
+        options.gander.may_migrate = false;
+        match Server::start(options).await {
             Ok(own) => {
                 Ok(Self { client: Client::new(own.url(), own.token()), data_dir: data_dir.to_owned(), own: Some(own) })
             }

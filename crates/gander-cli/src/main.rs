@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Ok(outcome) => outcome.into(),
         Err(failure) => {
             output.failure(&failure);
-            ExitCode::from(2)
+            ExitCode::from(failure.status)
         }
     }
 }

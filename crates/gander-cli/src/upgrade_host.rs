@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use gander_server::RuntimeFile;
+use gander_upgrade::driver::with_sources;
 use gander_upgrade::host::{About, HandOver, Handover, Host, Saved, Trouble};
 use gander_upgrade::state::Backup;
 use gander_upgrade::{Place, Version, lock};
@@ -69,6 +70,7 @@ impl Host for HttpHost {
             format: health["format"].as_u64().and_then(|format| u32::try_from(format).ok()).unwrap_or(1),
             program: program.ok_or_else(|| Trouble("the running program cannot be found".to_owned()))?,
             pid: holder.map_or_else(std::process::id, |holder| holder.pid),
+            port: self.instance.as_ref().and_then(|instance| instance.client.url().rsplit(':').next()?.parse().ok()),
             was_running,
         })
     }
@@ -128,6 +130,10 @@ impl Host for HttpHost {
                 self.instance = Some(instance);
             }
         }
+    }
+
+    fn put_back(&mut self) -> Result<(), Trouble> {
+        gander_api::put_back_sealed(&self.data_dir).map_err(|error| Trouble(with_sources(&error)))
     }
 
     async fn answering(&mut self) -> Option<(u32, Version)> {

@@ -12,21 +12,25 @@ use semver::Version;
 
 use crate::launch::INSTALLED;
 use crate::place::Place;
+use crate::state::State;
 
 /// Starts `program serve`, in a process group of its own, its words going to the upgrade's log.
 pub fn start(
     place: &Place,
-    id: UpgradeId,
+    state: &State,
     program: &Path,
     checks: bool,
     installed: Option<&Version>,
 ) -> io::Result<Child> {
     let mut log = OpenOptions::new();
-    let log = log.append(true).create(true).mode(0o600).open(place.log(id))?;
+    let log = log.append(true).create(true).mode(0o600).open(place.log(state.id))?;
     let mut command = Command::new(program);
     command.arg("serve").arg("--data-dir").arg(place.data_dir());
     if checks {
-        command.arg("--upgrade").arg(id.to_string());
+        command.arg("--upgrade").arg(state.id.to_string());
+    }
+    if let Some(port) = state.port {
+        command.arg("--port").arg(port.to_string());
     }
     if let Some(installed) = installed {
         command.env(INSTALLED, installed.to_string());

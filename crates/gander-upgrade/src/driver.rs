@@ -183,7 +183,7 @@ pub async fn settle(order: &Order, host: &mut impl Host, tell: Tell<'_>) -> Resu
             let _ = versions::tidy(&order.place);
             Ok(state)
         }
-        Phase::Rollback => Ok(rollback::carry_out(&order.place, &state, now_ms)?),
+        Phase::Rollback => Ok(rollback::carry_out(&order.place, &state, now_ms, || host.put_back())?),
         _ => match finish(order, state, host, tell).await {
             Err(UpgradeError::RolledBack(state)) => Ok(*state),
             other => other,
@@ -328,7 +328,7 @@ fn new_state(order: &Order, kind: Kind, about: &About, to: Side) -> Result<State
         pointer_after: Some(pointer),
         was_running: about.was_running,
         starts: 0,
-        port: None,
+        port: about.port,
         backup: None,
         exports: None,
         seal: None,
@@ -467,7 +467,7 @@ async fn finish(order: &Order, mut state: State, host: &mut impl Host, tell: Tel
     };
     say(tell, Some(Phase::Rollback), format!("rolling back: {why}"));
     let state = State::read(place)?.ok_or(StateError::None)?;
-    let mut rolled = rollback::carry_out(place, &state, (order.now_ms)())?;
+    let mut rolled = rollback::carry_out(place, &state, (order.now_ms)(), || host.put_back())?;
     rolled.was_running = was_running;
     drop_version(place, &rolled);
     restart_old(order, &rolled, host, tell).await;
@@ -509,7 +509,7 @@ async fn start_and_check(order: &Order, state: &State, tell: Tell<'_>) -> Result
         Ok(program) => program,
         Err(error) => return to_rollback(order, id, with_sources(&error)),
     };
-    let started = child::start(place, id, &program, true, Some(&order.installed));
+    let started = child::start(place, state, &program, true, Some(&order.installed));
     let mut process = match started {
         Ok(process) => process,
         Err(error) => return to_rollback(order, id, format!("gander {} does not start: {error}", state.to.version)),
@@ -614,7 +614,7 @@ async fn restart_old(order: &Order, state: &State, host: &mut impl Host, tell: T
     }
     say(tell, Some(state.phase), format!("starting gander {} again", state.from.version));
     let until = Instant::now() + ANSWER_PATIENCE;
-    let started = child::start(place, state.id, &state.from.program, false, None);
+    let started = child::start(place, state, &state.from.program, false, None);
     while started.is_ok() && Instant::now() < until {
         if host.answering().await.is_some() {
             return;

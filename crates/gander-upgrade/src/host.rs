@@ -23,6 +23,8 @@ pub struct About {
     pub program: PathBuf,
     /// Its process.
     pub pid: u32,
+    /// Where it listens, which is where the next version is to listen.
+    pub port: Option<u16>,
     /// Whether it served before the driver came: then somebody is to serve after it.
     pub was_running: bool,
 }
@@ -80,6 +82,8 @@ pub trait Host {
     fn cancel(&mut self) -> impl Future<Output = Result<(), Trouble>>;
     /// Ends what the host serves itself.
     fn let_go(&mut self) -> impl Future<Output = ()>;
+    /// Puts the journal back as it was sealed, if a newer version migrated it. Nobody has it open; it may be done again.
+    fn put_back(&mut self) -> Result<(), Trouble>;
     /// Who answers now, if anybody does: its process and version.
     fn answering(&mut self) -> impl Future<Output = Option<(u32, Version)>>;
     /// Asks who serves now to stop, and waits until it has.

@@ -2,7 +2,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use gander_server::{Running, RuntimeFile, ServeOptions, Server};
+use gander_api::OpenError;
+use gander_server::{Running, RuntimeFile, ServeError, ServeOptions, Server};
 use gander_upgrade::{Phase, Place, State, UpgradeId};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,6 +15,9 @@ use crate::output::Outcome;
 
 /// How long a process that has handed over waits to say to whom.
 const HANDED_OVER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// The exit status of a version that was to take over and found the journal not as it was sealed.
+const NOT_TAKEN_OVER: u8 = 3;
 
 /// Serve without opening a window
 ///
@@ -66,9 +70,14 @@ pub async fn start(data_dir: &Path, port: Option<u16>, upgrade: Option<UpgradeId
     log();
     let mut options = ServeOptions::new(data_dir);
     options.port = port;
-    // What it is part of.
-    let _ = upgrade;
-    Server::start(options).await.map_err(|error| not_serving(data_dir, &error))
+    options.gander.upgrade = upgrade;
+    Server::start(options).await.map_err(|error| {
+        let failure = not_serving(data_dir, &error);
+        match error {
+            ServeError::Open { source: OpenError::CheckFailed(_), .. } => failure.exit(NOT_TAKEN_OVER),
+            _ => failure,
+        }
+    })
 }
 
 /// Serves until a signal or `gander stop`, then ends in order. A second signal does not wait.

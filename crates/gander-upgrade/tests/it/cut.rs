@@ -47,7 +47,14 @@ impl Host for Pretended {
     async fn about(&mut self) -> Result<About, Trouble> {
         self.lock = Some(take(&self.place));
         let program = PathBuf::from("/bin/sh");
-        Ok(About { version: version("1.0.0"), format: 1, program, pid: std::process::id(), was_running: false })
+        Ok(About {
+            version: version("1.0.0"),
+            format: 1,
+            program,
+            pid: std::process::id(),
+            port: None,
+            was_running: false,
+        })
     }
 
     async fn save(&mut self, _to: &Version, _tell: &mut dyn FnMut(&str)) -> Result<Saved, Trouble> {
@@ -80,6 +87,11 @@ impl Host for Pretended {
 
     async fn let_go(&mut self) {
         self.lock = None;
+    }
+
+    fn put_back(&mut self) -> Result<(), Trouble> {
+        fs::copy(self.place.sealed_journal(), self.place.data_dir().join("journal.db")).unwrap();
+        Ok(())
     }
 
     async fn answering(&mut self) -> Option<(u32, Version)> {
@@ -319,8 +331,6 @@ fn g10_cut_off_at_every_boundary_the_old_or_the_new_version_runs() {
         ("start:spawned", ""),
         ("rollback:before", "fails"),
         ("rollback:after", "fails"),
-        ("rollback:copied", "fails"),
-        ("rollback:log", "fails"),
         ("rollback:journal", "fails"),
         ("rollback:pointer", "fails"),
         ("rolled_back:before", "fails"),
@@ -343,7 +353,7 @@ fn g10_cut_off_at_every_boundary_the_old_or_the_new_version_runs() {
             whole(&place, Some(&state), point);
         }
     }
-    assert_eq!(reached, 27);
+    assert_eq!(reached, 25);
 }
 
 #[test]
