@@ -784,6 +784,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/upgrade": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Which version serves, the upgrade that is under way, and the last one with what was checked. */
+        get: operations["getUpgrade"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/upgrade/seen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A person has seen the result. */
+        post: operations["upgradeSeen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/windows": {
         parameters: {
             query?: never;
@@ -1111,6 +1145,19 @@ export interface components {
              * @description How many snapshots.
              */
             snapshots: number;
+        };
+        /** @description Before and after. */
+        BeforeAfter: {
+            /**
+             * Format: int64
+             * @description In the journal that the new version opened.
+             */
+            after: number;
+            /**
+             * Format: int64
+             * @description In the seal.
+             */
+            before: number;
         };
         /** @description A stored attachment. */
         Blob: {
@@ -1458,6 +1505,13 @@ export interface components {
             session_id: string;
             /** @description The turn. */
             turn_id: string;
+        };
+        /** @description Before and after, as hashes. */
+        HashBeforeAfter: {
+            /** @description In the journal that the new version opened. */
+            after: string;
+            /** @description In the seal. */
+            before: string;
         };
         /** @description A session's last entry. */
         Head: {
@@ -2110,6 +2164,122 @@ export interface components {
             permissions: components["schemas"]["OpenPermission"][];
             /** @description `starting`, `running` or `cancelling`. */
             state: string;
+        };
+        /** @description One upgrade, or one way back. */
+        Upgrade: {
+            backup?: components["schemas"]["UpgradeBackup"] | null;
+            checks?: components["schemas"]["UpgradeChecks"] | null;
+            /** @description When it ended. */
+            ended_at?: string | null;
+            error?: components["schemas"]["UpgradeProblem"] | null;
+            exports?: components["schemas"]["UpgradeExports"] | null;
+            /** @description The version before. */
+            from: string;
+            /**
+             * Format: int64
+             * @description How long nothing could be written, from the seal to the new version's commit.
+             */
+            frozen_ms?: number | null;
+            /** @description Its id. */
+            id: string;
+            /** @description `upgrade`, `downgrade` (to an older package, as asked) or `rollback` (by hand). */
+            kind: string;
+            /** @description Whether the journal changed its format. */
+            migrated: boolean;
+            /** @description `stage`, `drill`, `prepare`, `seal`, `switch`, `start`, `check`, `commit`, `rollback`, `rolled_back`, `abandoned`. */
+            phase: string;
+            /** @description `committed`, `rolled_back` or `abandoned`; null while it is under way. */
+            result?: string | null;
+            /** @description Whether it is a rollback by hand. */
+            rollback: boolean;
+            /** @description What the old version left, in short. */
+            seal?: Record<string, never> | null;
+            /** @description Whether a person has seen its result. */
+            seen: boolean;
+            /** @description When it began. */
+            started_at: string;
+            /** @description When each phase began. */
+            steps: components["schemas"]["UpgradeStep"][];
+            /** @description The version that comes. */
+            to: string;
+            /** @description What a person should know that stopped nothing. */
+            warnings: string[];
+        };
+        /** @description The snapshot before an upgrade. */
+        UpgradeBackup: {
+            /**
+             * Format: int64
+             * @description How many entries.
+             */
+            entries: number;
+            /** @description Where the vault is. */
+            place: string;
+            /**
+             * Format: int64
+             * @description How many sessions.
+             */
+            sessions: number;
+            /** @description Its id in the vault. */
+            snapshot: string;
+            /** @description Whether it was read back, and all of it restored into a scratch store with the same store root. */
+            verified: boolean;
+        };
+        /** @description What the new version compared. */
+        UpgradeChecks: {
+            /** @description What differed. */
+            differences: string[];
+            /** @description The digest of windows, drafts, queue and open items. */
+            documents: components["schemas"]["HashBeforeAfter"];
+            drafts?: components["schemas"]["BeforeAfter"] | null;
+            /** @description Whether all of it was the same. */
+            ok: boolean;
+            open_items?: components["schemas"]["BeforeAfter"] | null;
+            queue?: components["schemas"]["BeforeAfter"] | null;
+            /** @description The store root. */
+            root: components["schemas"]["HashBeforeAfter"];
+            sessions?: components["schemas"]["BeforeAfter"] | null;
+            windows?: components["schemas"]["BeforeAfter"] | null;
+        };
+        /** @description The readable exports before an upgrade. */
+        UpgradeExports: {
+            /** @description The folder. */
+            folder: string;
+        };
+        /** @description What happened, what is safe, what to do. */
+        UpgradeProblem: {
+            /** @description What is safe. */
+            safe: string;
+            /** @description What to do. */
+            todo: string;
+            /** @description What happened. */
+            what: string;
+        };
+        /** @description A result that a person has seen. */
+        UpgradeSeen: {
+            /** @description The upgrade. */
+            id: string;
+        };
+        /** @description Which version serves, and how the last change of versions went. */
+        UpgradeStatus: {
+            /** @description Whether the last one can be taken back by hand. */
+            can_roll_back: boolean;
+            current?: components["schemas"]["Upgrade"] | null;
+            last?: components["schemas"]["Upgrade"] | null;
+            /** @description Why not. */
+            rollback_why?: string | null;
+            /** @description The platform that packages must be for. */
+            target: string;
+            /** @description The version that answers. */
+            version: string;
+            /** @description Versions whose programs are kept. */
+            versions: string[];
+        };
+        /** @description When a phase began. */
+        UpgradeStep: {
+            /** @description When. */
+            at: string;
+            /** @description The phase. */
+            phase: string;
         };
         /** @description What verification found. */
         VerifyReport: {
@@ -3835,6 +4005,46 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Problem"];
                 };
+            };
+        };
+    };
+    getUpgrade: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UpgradeStatus"];
+                };
+            };
+        };
+    };
+    upgradeSeen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpgradeSeen"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
