@@ -9,6 +9,31 @@ use crate::updates;
 pub const PREVIEW_MAX_CHARS: usize = 120;
 /// Longest generated name, in characters.
 pub const NAME_MAX_CHARS: usize = 60;
+/// Longest name of any origin, in characters.
+pub const GIVEN_NAME_MAX_CHARS: usize = 200;
+
+/// Why a name that a person gave is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NameFault {
+    /// There is nothing in it.
+    #[error("A name is not empty.")]
+    Empty,
+    /// It is too long.
+    #[error("A name may be {GIVEN_NAME_MAX_CHARS} characters long; this one has {chars}.")]
+    TooLong {
+        /// Its length in characters.
+        chars: usize,
+    },
+    /// It does not fit on one line.
+    #[error("A name is one line; this one has a line break or tab in it.")]
+    Lines,
+    /// It has a character that cannot be seen and that changes how the rest is shown.
+    #[error("A name may not have the invisible character U+{:04X} in it: it changes how the rest is shown.", u32::from(*character))]
+    Hidden {
+        /// The character.
+        character: char,
+    },
+}
 
 #[derive(Deserialize)]
 struct Block {
@@ -92,10 +117,40 @@ pub fn name_from_prompt(text: &str) -> Option<String> {
     Some(cut(&line, NAME_MAX_CHARS))
 }
 
-/// One line without control characters, every run of white space one space.
+/// Marks that reorder the text around them: a line that has some reads as what it is not.
+pub fn reorders(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
+}
+
+/// One line without control characters and marks that reorder it, every run of white space one space.
 pub fn tidy(line: &str) -> String {
-    let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let clean: String =
+        line.chars().filter(|c| !reorders(*c)).map(|c| if c.is_control() { ' ' } else { c }).collect();
     clean.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A name that a person gave, without white space at its ends; refused rather than changed where it is more than a plain
+/// line, because nobody should find another name than the one that they typed.
+pub fn given_name(name: &str) -> Result<String, NameFault> {
+    let name = name.trim();
+    if name.chars().any(|c| matches!(c, '\n' | '\r' | '\t' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}')) {
+        return Err(NameFault::Lines);
+    }
+    if let Some(character) = name.chars().find(|c| c.is_control() || reorders(*c)) {
+        return Err(NameFault::Hidden { character });
+    }
+    let chars = name.chars().count();
+    match chars {
+        0 => Err(NameFault::Empty),
+        _ if chars > GIVEN_NAME_MAX_CHARS => Err(NameFault::TooLong { chars }),
+        _ => Ok(name.to_owned()),
+    }
+}
+
+/// A name that nobody typed, made fit: one plain line, cut where it is too long; `None` when nothing is left of it.
+pub fn made_name(name: &str) -> Option<String> {
+    let name = tidy(name);
+    (!name.is_empty()).then(|| cut(&name, GIVEN_NAME_MAX_CHARS))
 }
 
 fn cut(line: &str, max: usize) -> String {

@@ -58,12 +58,24 @@ fn g07_naming_it_the_same_appends_nothing_and_nothing_is_no_name() {
     let head = bench.head(session);
     bench.write(move |tx| tx.name(session, " Same \n", NamedBy::User, None));
     assert_eq!(bench.head(session), head);
-    for nothing in ["", " \u{7} \n"] {
+    for nothing in ["", " \n", "\u{7}", "two\nlines", "a\u{202e}b"] {
         assert!(matches!(
             bench.fails(move |tx| tx.name(session, nothing, NamedBy::User, None)),
             WriteError::Invalid(_)
         ));
     }
+    assert_eq!(bench.head(session), head);
+}
+
+#[test]
+fn g07_what_a_generated_name_hides_is_taken_out() {
+    let bench = bench();
+    let session = bench.session();
+    let hostile = format!("a\u{202e}b\n\u{1b}[2Jc {}", "long ".repeat(100));
+    bench.write(move |tx| tx.name(session, &hostile, NamedBy::Agent, None));
+    let name = named(&bench, session).0.unwrap();
+    assert!(name.starts_with("ab [2Jc long") && name.chars().count() <= 200, "{name:?}");
+    assert!(name.chars().all(|c| !c.is_control() && !gander_model::text::reorders(c)), "{name:?}");
 }
 
 fn link(session: SessionId, id: &str) -> NewLink {
