@@ -188,6 +188,11 @@ impl Agent {
         self.ask("session/close", json!({"sessionId": id}), self.shared.timeouts.request).await.map(drop)
     }
 
+    /// Has the agent forget a session of its own for good.
+    pub async fn delete_session(&self, id: &AgentSessionId) -> Result<(), AgentError> {
+        self.ask("session/delete", json!({"sessionId": id}), self.shared.timeouts.request).await.map(drop)
+    }
+
     /// Any other request (`session/set_mode`, `session/set_config_option`, `authenticate`, an extension).
     pub async fn call(&self, method: &str, params: Value) -> Result<Value, AgentError> {
         self.ask(method, params, self.shared.timeouts.request).await

@@ -190,7 +190,8 @@ fn open_item(part: &Part) -> Value {
     data
 }
 
-fn passing(kind: &'static str, ids: Ids, data: &Value) -> Push {
+/// A change that is not kept.
+pub(crate) fn passing(kind: &'static str, ids: Ids, data: &Value) -> Push {
     Push { cursor: None, kind, json: convert::change(kind, None, ids, data).into() }
 }
 
@@ -218,9 +219,14 @@ impl Ctx {
             let Ok(view) = ctx.read(move |reader| reader.window(window)).await else { return };
             let data = json!(convert::window(&view, ctx.attachments.is_attached(window)));
             let ids = Ids { session: Some(view.session), window: Some(window) };
-            // Nobody listening is no error.
-            let _ = ctx.passing.send(passing("window", ids, &data));
+            ctx.tell(passing("window", ids, &data));
         });
+    }
+
+    /// Tells all feeds what is not kept.
+    pub(crate) fn tell(&self, passing: Push) {
+        // Nobody listening is no error.
+        let _ = self.passing.send(passing);
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::{broadcast, watch};
 use crate::agents::{self, Known, Programs};
 use crate::attach::Attachments;
 use crate::backups::Backups;
+use crate::commands::Offered;
 use crate::config::{ConfigFile, Settings};
 use crate::error::ApiError;
 use crate::feed::Live as LiveChange;
@@ -114,6 +115,7 @@ pub(crate) struct Ctx {
     pub started_at_ms: i64,
     pub(crate) attachments: Attachments,
     pub(crate) jobs: Jobs,
+    pub(crate) offered: Offered,
     pub(crate) backups: Backups,
     pub(crate) handover: crate::handover::Handover,
     /// Attachments that are being taken in.
@@ -330,13 +332,14 @@ impl Gander {
         let home = options.home.or_else(std::env::home_dir).unwrap_or_else(|| PathBuf::from("/"));
         let ctx = Arc::new(Ctx {
             data_dir: data_dir.to_owned(),
-            live: Live::new(usize::try_from(max_agents).unwrap_or(usize::MAX >> 4)),
+            live: Live::new(usize::try_from(max_agents).unwrap_or(usize::MAX)),
             machine,
             agent_timeouts: options.agent_timeouts,
             cancel_grace: options.cancel_grace,
             started_at_ms: clock.now_ms(),
             attachments: Attachments::default(),
             jobs: Jobs::default(),
+            offered: Offered::default(),
             backups: Backups::default(),
             handover: crate::handover::Handover::default(),
             uploads: Arc::new(tokio::sync::Semaphore::new(2)),
@@ -357,6 +360,9 @@ impl Gander {
         if ctx.journal.was_unclean() {
             // The start looked at what a crash could have harmed; the rest is looked at beside the work.
             ctx.jobs.start(&ctx, Kind::Verify);
+        }
+        if ctx.journal.read_only().is_none() {
+            tokio::spawn(crate::live::forget_left(ctx.clone()));
         }
         let gander = Gander { ctx };
         gander.start_timed_backups().await?;

@@ -10,6 +10,7 @@ mod agents;
 mod attach;
 mod backups;
 mod carrier;
+mod commands;
 mod config;
 mod convert;
 pub mod dto;

@@ -52,7 +52,15 @@ impl Odd {
                 if self.mode == "greeter" {
                     self.say("same", "Welcome! ");
                 }
+                if self.mode == "stray" {
+                    self.say("somebody else's", "too early");
+                    self.update("somebody else's", json!({"sessionUpdate": "session_info_update", "title": "Not yours"}));
+                }
                 self.answer(id, json!({"sessionId": "same"}));
+            }
+            "session/delete" if self.mode == "keeps" => {
+                let error = json!({"code": -32601, "message": "Method not found"});
+                self.print(&json!({"jsonrpc": "2.0", "id": id, "error": error}));
             }
             "session/prompt" => self.prompt(id, params["sessionId"].as_str().unwrap_or_default()),
             _ => {}
@@ -70,6 +78,12 @@ impl Odd {
                     &json!({"jsonrpc": "2.0", "id": 900, "method": "session/request_permission", "params": asked}),
                 );
                 self.say(session, "for you");
+            }
+            "offers" => {
+                let named = if session == "same" { "/tidy" } else { "other" };
+                let commands = json!([{"name": named, "description": "Tidy up", "input": {"hint": "FOLDER"}}]);
+                self.update(session, json!({"sessionUpdate": "available_commands_update", "availableCommands": commands}));
+                self.say(session, "hello");
             }
             "flood" => {
                 for n in 0..20_000 {

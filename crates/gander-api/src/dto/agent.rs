@@ -23,6 +23,25 @@ pub struct Agent {
     pub version: Option<String>,
 }
 
+/// The slash commands that an agent offers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Commands {
+    /// In the agent's order; empty where nobody knows any.
+    pub commands: Vec<AgentCommand>,
+}
+
+/// A slash command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AgentCommand {
+    /// Without the slash.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// What may follow it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
 /// All agents.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Agents {

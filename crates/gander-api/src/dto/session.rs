@@ -113,6 +113,33 @@ pub struct SessionBody {
     pub cursor: Option<String>,
 }
 
+/// A purged session, and what became of what its agents keep themselves.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Purged {
+    /// The session.
+    pub session: Session,
+    /// From where its changes go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// One for each agent session that this session was bound to.
+    pub agents: Vec<AgentMemory>,
+}
+
+/// What an agent keeps of a session in a store of its own.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AgentMemory {
+    /// The agent.
+    pub agent: String,
+    /// Its store, where the settings name one.
+    pub store: String,
+    /// Its own id of the session.
+    pub agent_session_id: String,
+    /// It has forgotten it.
+    pub erased: bool,
+    /// What was done, or what stays and where, for people.
+    pub detail: String,
+}
+
 /// What the list of sessions is asked for.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

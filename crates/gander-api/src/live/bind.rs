@@ -92,7 +92,7 @@ async fn again(
                 return check(ctx, session, host, &link.agent_session, task, &replay).await.map(Some);
             }
             Err(error) if is_gone(&error) => return Err(said(error)),
-            Err(error) => tracing::info!(%session, %error, "the agent's session could not be loaded"),
+            Err(error) => not_bound(session, &error, "loaded"),
         }
     }
     if host.can(|info| info.resume) {
@@ -101,10 +101,10 @@ async fn again(
             Ok(_) => {
                 host.bound = Some(id);
                 let link = NewLink::new(known, &link.agent_session, "resume", "unverified");
-                return Ok(Some(Again::Bound(Kept { link: Some(link), elsewhere: Vec::new() })));
+                return Ok(Some(Again::Bound(Kept { link: Some(link), ..Kept::default() })));
             }
             Err(error) if is_gone(&error) => return Err(said(error)),
-            Err(error) => tracing::info!(%session, %error, "the agent's session could not be resumed"),
+            Err(error) => not_bound(session, &error, "resumed"),
         }
     }
     Ok(None)
@@ -121,6 +121,7 @@ async fn check(
 ) -> Result<Again, String> {
     let heard =
         record::since_link(ctx, session, agent_session, task.prompt_seq).await.map_err(|error| error.to_string())?;
+    let follows = heard.last().and_then(|heard| heard.turn);
     let mut journal = Vec::with_capacity(heard.len());
     for heard in heard {
         let text = match heard.what {
@@ -144,7 +145,7 @@ async fn check(
                     (extra.who, updates)
                 })
                 .collect();
-            Again::Bound(Kept { link: None, elsewhere })
+            Again::Bound(Kept { elsewhere, follows, ..Kept::default() })
         }
         Compared::Contradiction(detail) => Again::Contradiction(detail),
     })
@@ -184,7 +185,13 @@ async fn fresh(
     if let Some(told) = transcript::before(ctx, session, task.prompt_seq).await.map_err(|error| error.to_string())? {
         content.insert(0, json!({"type": "text", "text": told.text}));
     }
-    Ok(Bound::Ready { host: Box::new(host), content, kept: Kept { link: Some(link), elsewhere: Vec::new() } })
+    Ok(Bound::Ready { host: Box::new(host), content, kept: Kept { link: Some(link), ..Kept::default() } })
+}
+
+/// An agent's own words may repeat what was said, and do not belong in a log that is kept.
+fn not_bound(session: SessionId, error: &AgentError, what: &str) {
+    tracing::info!(%session, unknown = error.is_unknown_session(), "the agent's session could not be {what}");
+    tracing::debug!(%session, %error, "the agent's answer");
 }
 
 /// The agent is no more, or answers nothing any more: another request would only wait as well.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use gander_acp::{Agent, AgentError, AgentEvent, AgentInfo, AgentSessionId, Events, StartOptions, Update};
 use gander_model::SessionId;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::room::Place;
 use super::record;
 use crate::agents::Known;
 use crate::gander::Ctx;
@@ -26,27 +26,32 @@ pub(crate) struct Host {
     pub cwd: std::path::PathBuf,
     /// The agent's own session, once bound.
     pub bound: Option<AgentSessionId>,
-    /// A title that came while something else was waited for.
-    pub title: Option<String>,
-    /// What else of the conversation came then.
+    /// What came while something else was waited for.
     pub unheard: Vec<Update>,
     session: SessionId,
     ctx: Arc<Ctx>,
-    _room: OwnedSemaphorePermit,
+    _room: Place,
 }
 
 impl Host {
-    /// Starts the process. It is recorded before it is spoken to, so that a later epoch can end it.
+    /// Starts the process. It is recorded before it is there, so that a later epoch can end it.
     pub async fn start(ctx: &Arc<Ctx>, session: SessionId, known: Known, cwd: &Path) -> Result<Host, AgentError> {
-        let Some(room) = ctx.live.room().await else {
-            return Err(AgentError::Spawn {
-                command: known.spec.command,
-                source: std::io::Error::other("Gander is stopping"),
-            });
-        };
+        let room = ctx.live.room().await;
         let mut options = StartOptions::new(cwd, ctx.new_mark());
         options.timeouts = ctx.agent_timeouts.clone();
-        let (agent, events) = Agent::spawn(&known.spec, options)?;
+        // The mark is on disk before there is a process: killed at any instant, the next start finds and ends it.
+        let mark = options.mark.clone();
+        record::process_coming(ctx, session, &mark).await.map_err(|error| AgentError::Spawn {
+            command: known.spec.command.clone(),
+            source: std::io::Error::other(error),
+        })?;
+        let (agent, events) = match Agent::spawn(&known.spec, options) {
+            Ok(spawned) => spawned,
+            Err(error) => {
+                record::process_gone(ctx, session, &mark).await;
+                return Err(error);
+            }
+        };
         record::process_started(ctx, session, agent.process()).await;
         let mut host = Host {
             agent: agent.clone(),
@@ -54,7 +59,6 @@ impl Host {
             known,
             cwd: cwd.to_owned(),
             bound: None,
-            title: None,
             unheard: Vec::new(),
             session,
             ctx: ctx.clone(),
@@ -93,7 +97,6 @@ impl Host {
     /// What an agent says while it has no prompt: its commands and modes, a title; some greet.
     fn aside(&mut self, event: AgentEvent) {
         match event {
-            AgentEvent::Update(update) if update.title.is_some() => self.title = update.title,
             AgentEvent::Update(update) if self.unheard.len() < MAX_UNHEARD => self.unheard.push(*update),
             AgentEvent::Stderr { line } => tracing::debug!(agent = %self.known.spec.id, line, "stderr"),
             // Dropping the reply answers "cancelled": nothing was asked of it yet.
@@ -127,6 +130,6 @@ impl Host {
 
     /// Forgets a process that is gone.
     pub async fn gone(self) {
-        record::process_gone(&self.ctx, self.session, self.agent.process()).await;
+        record::process_gone(&self.ctx, self.session, &self.agent.process().mark).await;
     }
 }

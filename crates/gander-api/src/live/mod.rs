@@ -6,22 +6,27 @@
 
 mod bind;
 mod content;
+mod forget;
 mod host;
 mod items;
 mod record;
+mod room;
 mod runner;
 mod transcript;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use gander_model::{PermissionId, SessionId, TurnId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::gander::Ctx;
+pub(crate) use forget::{forget, forget_left, owe};
 pub(crate) use record::is_saving;
+use room::{Place, Room};
 use runner::Runner;
 pub(crate) use transcript::{CutOff, cut_off};
 
@@ -36,9 +41,14 @@ pub(crate) enum Command {
     Answered(PermissionId, String),
     /// Another session needs the room: end the agent if it has nothing to do.
     Evict,
+    /// End the agent if it has nothing to do; dropped when that is done.
+    LetGo(mpsc::Sender<()>),
     /// The process stops.
     Stop,
 }
+
+/// How long the end of an agent that has nothing to do is waited for.
+const LET_GO: Duration = Duration::from_secs(10);
 
 /// What others see of a task.
 #[derive(Debug, Default)]
@@ -58,8 +68,7 @@ struct Handle {
 pub(crate) struct Live {
     handles: Mutex<HashMap<SessionId, Handle>>,
     tasks: Mutex<JoinSet<()>>,
-    room: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    room: Room,
     stopping: AtomicBool,
 }
 
@@ -73,8 +82,7 @@ impl Live {
         Live {
             handles: Mutex::default(),
             tasks: Mutex::default(),
-            room: Arc::new(Semaphore::new(max_agents.max(1))),
-            waiting: AtomicUsize::new(0),
+            room: Room::new(max_agents),
             stopping: AtomicBool::new(false),
         }
     }
@@ -118,26 +126,47 @@ impl Live {
     }
 
     /// Room for one more agent process. Where there is none, the one that has been idle the longest is asked to go.
-    async fn room(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = self.room.clone().try_acquire_owned() {
-            return Some(permit);
+    async fn room(&self) -> Place {
+        if let Some(place) = self.room.try_take() {
+            return place;
         }
-        let _waits = Waits::new(&self.waiting);
-        self.evict();
-        self.room.clone().acquire_owned().await.ok()
+        self.evict(1);
+        self.room.take().await
     }
 
-    fn evict(&self) {
+    /// How many agent processes may run from now on. Those that are too many go when they have nothing to do.
+    pub fn set_max_agents(&self, max_agents: usize) {
+        let over = self.room.set_limit(max_agents);
+        self.evict(over);
+    }
+
+    /// Asks those to go that have been idle the longest.
+    fn evict(&self, count: usize) {
         let handles = lock(&self.handles);
-        let idle = handles.values().filter(|handle| handle.shown.idle.load(Ordering::SeqCst));
-        if let Some(handle) = idle.min_by_key(|handle| handle.shown.used_at_ms.load(Ordering::SeqCst)) {
-            let _ = handle.commands.try_send(Command::Evict);
+        let mut idle: Vec<&Handle> =
+            handles.values().filter(|handle| handle.shown.idle.load(Ordering::SeqCst)).collect();
+        idle.sort_by_key(|handle| handle.shown.used_at_ms.load(Ordering::SeqCst));
+        for handle in idle.into_iter().take(count) {
+            // Whoever comes next asks another one.
+            if handle.commands.try_send(Command::Evict).is_ok() {
+                handle.shown.idle.store(false, Ordering::SeqCst);
+            }
         }
     }
 
     /// Somebody waits for room.
     fn wanted(&self) -> bool {
-        self.waiting.load(Ordering::SeqCst) > 0
+        self.room.is_short()
+    }
+
+    /// Ends the agent that is kept for a session, and waits until it is gone.
+    pub async fn let_go(&self, session: SessionId) {
+        let Some(commands) = lock(&self.handles).get(&session).map(|handle| handle.commands.clone()) else { return };
+        let (done, mut gone) = mpsc::channel(1);
+        if commands.send(Command::LetGo(done)).await.is_ok() {
+            // An agent that does not go in time is no reason to leave undone what was asked.
+            let _ = tokio::time::timeout(LET_GO, gone.recv()).await;
+        }
     }
 
     /// Takes turns again after a [`Live::stop`] that was not the end.
@@ -155,21 +184,5 @@ impl Live {
         }
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         while tasks.join_next().await.is_some() {}
-    }
-}
-
-/// Counts who waits for room, also when the waiting is given up.
-struct Waits<'a>(&'a AtomicUsize);
-
-impl<'a> Waits<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Waits(count)
-    }
-}
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Kept {
     pub link: Option<NewLink>,
     /// What the agent remembers beyond the journal.
     pub elsewhere: Vec<(Who, Vec<Box<RawValue>>)>,
+    /// The turn that this follows.
+    pub follows: Option<TurnId>,
 }
 
 /// An agent session to bind.
@@ -196,7 +198,7 @@ pub(crate) async fn running(ctx: &Arc<Ctx>, session: SessionId, turn: TurnId, ke
             })?;
         }
         for (who, updates) in &kept.elsewhere {
-            elsewhere(tx, &context, session, *who, updates)?;
+            elsewhere(tx, &context, session, kept.follows, (*who, updates))?;
         }
         tx.turn_state(session, turn, TurnPhase::Running)
     })
@@ -216,12 +218,12 @@ fn elsewhere(
     tx: &mut Tx<'_>,
     ctx: &Ctx,
     session: SessionId,
-    who: Who,
-    updates: &[Box<RawValue>],
+    turn: Option<TurnId>,
+    (who, updates): (Who, &[Box<RawValue>]),
 ) -> Result<(), WriteError> {
     let kind = if who == Who::User { Kind::PROMPT } else { Kind::MESSAGE };
     let updates: Vec<&RawValue> = updates.iter().map(|update| &**update).collect();
-    let part = ItemPart { session, turn: None, item: ctx.new_item_id(), kind, updates: &updates };
+    let part = ItemPart { session, turn, item: ctx.new_item_id(), kind, updates: &updates };
     tx.record_item(&part, false, true).map(|_| ())
 }
 
@@ -345,11 +347,7 @@ fn runs(updates: &[Box<RawValue>]) -> Vec<(Kind, Vec<&RawValue>)> {
 
 /// The agent gave its session a title. It never replaces a user's name (G7).
 pub(crate) async fn titled(ctx: &Arc<Ctx>, session: SessionId, title: &str) {
-    let name = text::tidy(title);
-    let name: String = name.chars().take(200).collect();
-    if name.is_empty() {
-        return;
-    }
+    let Some(name) = text::made_name(title) else { return };
     let named = ctx
         .write_saved(move |tx| {
             let state = tx.reader()?.session(session)?.state;
@@ -428,6 +426,13 @@ pub(crate) async fn contradiction(ctx: &Arc<Ctx>, session: SessionId, detail: &s
     .await;
 }
 
+/// An agent is about to be started. Only its mark is known yet.
+pub(crate) async fn process_coming(ctx: &Arc<Ctx>, session: SessionId, mark: &str) -> Result<(), WriteError> {
+    let (epoch, mark) = (ctx.journal.epoch(), mark.to_owned());
+    let coming = gander_journal::AgentProcess { session, pid: 0, started: None, group: 0, mark, epoch };
+    ctx.write_saved(move |tx| tx.agent_process_put(&coming)).await
+}
+
 pub(crate) async fn process_started(ctx: &Arc<Ctx>, session: SessionId, process: &AgentProcess) {
     let kept = gander_journal::AgentProcess {
         session,
@@ -442,8 +447,8 @@ pub(crate) async fn process_started(ctx: &Arc<Ctx>, session: SessionId, process:
     }
 }
 
-pub(crate) async fn process_gone(ctx: &Arc<Ctx>, session: SessionId, process: &AgentProcess) {
-    let mark = process.mark.clone();
+pub(crate) async fn process_gone(ctx: &Arc<Ctx>, session: SessionId, mark: &str) {
+    let mark = mark.to_owned();
     if let Err(error) = ctx.write_saved(move |tx| tx.agent_process_remove(&mark)).await {
         tracing::warn!(%session, %error, "an agent's end could not be recorded");
     }

@@ -25,6 +25,8 @@ pub(crate) const MARK: &str = "<transcript>";
 pub(crate) struct Heard {
     pub who: Who,
     pub what: What,
+    /// Its turn.
+    pub turn: Option<TurnId>,
     /// Its turn did not end well, so the agent may lack it.
     pub may_lack: bool,
     /// It was found in the agent's own session.
@@ -117,7 +119,7 @@ fn heard(kind: &Kind, data: Option<Vec<u8>>) -> Option<Heard> {
     } else {
         return None;
     };
-    Some(Heard { who, what, may_lack: false, elsewhere: false })
+    Some(Heard { who, what, turn: None, may_lack: false, elsewhere: false })
 }
 
 /// What was said since this agent session was new, without the prompt at `before`.
@@ -149,12 +151,13 @@ pub(crate) fn since_link(
             return true;
         }
         // The binding stands behind the prompt that it was made for: that prompt is the first one that it knows.
-        let first = first_turn.is_some() && *kind == Kind::PROMPT && body.turn == first_turn;
+        // What was found elsewhere has the turn that it follows, and begins none.
+        let first = first_turn.is_some() && *kind == Kind::PROMPT && body.turn == first_turn && !body.elsewhere;
         if first_turn.is_none() || first {
             // Found elsewhere means that the agent has it, whatever its turn.
             let may_lack = !body.elsewhere && !body.turn.is_some_and(|turn| ended_well.contains(&turn));
-            let elsewhere = body.elsewhere;
-            found.extend(heard(kind, data).map(|heard| Heard { may_lack, elsewhere, ..heard }));
+            let (turn, elsewhere) = (body.turn, body.elsewhere);
+            found.extend(heard(kind, data).map(|heard| Heard { turn, may_lack, elsewhere, ..heard }));
         }
         !first
     })?;

@@ -157,6 +157,8 @@ impl Gander {
             })
         })
         .await?;
+        let max_agents = self.ctx.settings().max_agents.unwrap_or(DEFAULT_MAX_AGENTS);
+        self.ctx.live.set_max_agents(usize::try_from(max_agents).unwrap_or(usize::MAX));
         self.announce(Announcement::Config).await;
         self.config().await
     }

@@ -17,7 +17,7 @@ fn too_large() -> ApiError {
     ApiError::new(Code::TooLarge, "An attachment may be 64 MiB large.")
 }
 
-fn hash_in(hash: &str) -> Result<Hash, ApiError> {
+pub(super) fn hash_in(hash: &str) -> Result<Hash, ApiError> {
     hash.parse().map_err(|_| ApiError::not_found("attachment", format_args!("{hash:.80}")))
 }
 

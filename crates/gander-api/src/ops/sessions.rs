@@ -9,7 +9,7 @@ use crate::convert;
 use crate::dto;
 use crate::error::{ApiError, Code};
 use crate::gander::{Gander, blocking};
-use crate::live::Command;
+use crate::live;
 
 const LIST_LIMIT: u32 = 50;
 const ENTRIES_LIMIT: u32 = 200;
@@ -127,10 +127,9 @@ impl Gander {
         {
             return Err(ApiError::not_found("agent", agent));
         }
-        if patch.name.as_ref().is_some_and(|name| gander_model::text::tidy(name).is_empty()) {
-            return Err(ApiError::bad("A name is not empty."));
-        }
-        let (name, agent, pinned, seen) = (patch.name, patch.agent, patch.pinned, patch.seen);
+        let name = patch.name.as_deref().map(gander_model::text::given_name).transpose();
+        let name = name.map_err(|fault| ApiError::bad(fault.to_string()).safe("The session keeps its name."))?;
+        let (agent, pinned, seen) = (patch.agent, patch.pinned, patch.seen);
         self.ctx
             .write(move |tx| {
                 if let Some(name) = &name {
@@ -236,14 +235,40 @@ impl Gander {
         self.session(session).await
     }
 
-    /// Erases the bodies of a trashed session for good.
-    pub async fn purge(&self, session: SessionId) -> Result<dto::SessionBody, ApiError> {
+    /// Erases the bodies of a trashed session for good, and has its agents forget what they keep of it themselves.
+    pub async fn purge(&self, session: SessionId) -> Result<dto::Purged, ApiError> {
         // An agent that is kept for it remembers the conversation: it goes first.
-        self.ctx.live.tell(&self.ctx, session, Command::Evict);
-        self.ctx.write(move |tx| tx.purge(session)).await?;
+        self.ctx.live.let_go(session).await;
+        let machine = self.ctx.machine.clone();
+        let (owed, away) = self
+            .ctx
+            .write(move |tx| {
+                let links = tx.reader()?.links(session)?;
+                tx.purge(session)?;
+                let (here, away): (Vec<_>, Vec<_>) = links.into_iter().partition(|link| link.machine == machine);
+                Ok((live::owe(tx, session, &here)?, away))
+            })
+            .await?;
         self.ctx.backups.soon();
         self.ctx.erase_exports(session).await?;
-        self.session(session).await
+        let mut asked = tokio::task::JoinSet::new();
+        for owed in owed {
+            let ctx = self.ctx.clone();
+            asked.spawn(async move { live::forget(&ctx, owed).await });
+        }
+        let mut agents = asked.join_all().await;
+        agents.extend(away.into_iter().map(|link| dto::AgentMemory {
+            detail: format!(
+                "{} keeps its own session {} on the machine that it was made on. Delete it there.",
+                link.agent, link.agent_session
+            ),
+            agent: link.agent,
+            store: link.store,
+            agent_session_id: link.agent_session,
+            erased: false,
+        }));
+        let dto::SessionBody { session, cursor } = self.session(session).await?;
+        Ok(dto::Purged { session, cursor, agents })
     }
 
     /// Searches inside sessions.

@@ -12,7 +12,8 @@ use crate::error::{ApiError, Code};
 use crate::gander::Gander;
 use crate::live::{self, Command};
 
-const MAX_BLOCKS: usize = 200;
+/// Content blocks of a prompt, attachments of a draft.
+pub(super) const MAX_BLOCKS: usize = 200;
 /// How much of a cut-off answer is supplied to the agent that goes on with it.
 const CUT_MAX_BYTES: usize = 64 * 1024;
 

@@ -1,8 +1,9 @@
 //! Windows and drafts (G5, G6).
 
 use gander_journal::Draft;
-use gander_journal::{NewSession, ORDINAL_MAX, REV_MAX, WindowPatch};
-use gander_model::{SessionId, WindowId};
+use gander_journal::{NewSession, ORDINAL_MAX, REV_MAX, WindowPatch, WriteError};
+use gander_model::{Hash, SessionId, WindowId};
+use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::convert;
@@ -34,6 +35,28 @@ pub(super) fn check_rev(rev: u64) -> Result<(), ApiError> {
         return Err(ApiError::bad(format!("A draft's revision may be {REV_MAX} at most.")));
     }
     Ok(())
+}
+
+/// The contents that a draft's attachments name.
+fn attached(attachments: &[Value]) -> Result<Vec<Hash>, ApiError> {
+    if attachments.len() > super::turns::MAX_BLOCKS {
+        let detail = format!("A draft may have {} attachments.", super::turns::MAX_BLOCKS);
+        return Err(ApiError::new(crate::Code::TooLarge, detail));
+    }
+    let mut named = Vec::new();
+    for attachment in attachments {
+        let Some(fields) = attachment.as_object() else {
+            return Err(ApiError::bad("An attachment is an object."));
+        };
+        match fields.get("hash") {
+            Some(hash) => named.push(super::blobs::hash_in(hash.as_str().unwrap_or_default())?),
+            None if fields.get("type").and_then(Value::as_str).is_none_or(|kind| kind == "blob") => {
+                return Err(ApiError::bad("An attachment has no `hash`."));
+            }
+            None => {}
+        }
+    }
+    Ok(named)
 }
 
 impl Gander {
@@ -157,6 +180,7 @@ impl Gander {
                 "A draft may be 4 MiB long; attach longer text as a file.",
             ));
         }
+        let named = attached(&body.attachments)?;
         let draft = Draft {
             window,
             session: body.session_id,
@@ -166,7 +190,17 @@ impl Gander {
         };
         let saved = convert::draft(&draft, true);
         self.ctx.handover.typed(window);
-        self.ctx.write(move |tx| tx.save_draft(draft)).await?;
+        self.ctx
+            .write(move |tx| {
+                // In the same transaction: what a draft names is kept for as long as it does.
+                for hash in &named {
+                    if tx.reader()?.blob_info(*hash)?.is_none() {
+                        return Err(WriteError::NotFound { what: "attachment", id: hash.to_string() });
+                    }
+                }
+                tx.save_draft(draft)
+            })
+            .await?;
         Ok(saved)
     }
 

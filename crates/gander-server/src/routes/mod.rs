@@ -85,6 +85,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(sessions::entries))
         .routes(routes!(sessions::entry_data))
         .routes(routes!(sessions::drafts))
+        .routes(routes!(sessions::commands))
         .routes(routes!(sessions::fork))
         .routes(routes!(sessions::redact))
         .routes(routes!(sessions::purge))

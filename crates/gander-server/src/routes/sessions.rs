@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use gander_api::dto::{
-    Drafts, Entries, EntriesQuery, ForkBody, NewChat, Problem as ProblemBody, RedactBody, SearchPage, SearchQuery,
+    Commands, Drafts, Entries, EntriesQuery, ForkBody, NewChat, Problem as ProblemBody, Purged, RedactBody, SearchPage, SearchQuery,
     SessionBody, SessionPatch, Sessions, SessionsQuery,
 };
 
@@ -86,6 +86,13 @@ pub async fn drafts(State(app): State<App>, Path(session): Path<String>) -> Repl
     reply(app.gander.session_drafts(id("session", &session)?).await)
 }
 
+/// The slash commands that the session's agent offers.
+#[utoipa::path(get, path = "/sessions/{id}/commands", tag = "sessions", operation_id = "listCommands", params(("id" = String, Path)),
+    responses((status = 200, body = Commands), (status = 404, body = ProblemBody)))]
+pub async fn commands(State(app): State<App>, Path(session): Path<String>) -> Reply<Commands> {
+    reply(app.gander.commands(id("session", &session)?).await)
+}
+
 /// A new session that goes on from the end of a turn of this one.
 #[utoipa::path(post, path = "/sessions/{id}/fork", tag = "sessions", operation_id = "forkSession", params(("id" = String, Path)), request_body = ForkBody,
     responses((status = 200, body = SessionBody), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
@@ -108,9 +115,9 @@ pub async fn redact(
     reply(app.gander.redact(id("session", &session)?, body).await)
 }
 
-/// Erases the bodies of a trashed session for good.
+/// Erases the bodies of a trashed session for good, and says what its agents keep of it themselves.
 #[utoipa::path(post, path = "/sessions/{id}/purge", tag = "sessions", operation_id = "purgeSession", params(("id" = String, Path)),
-    responses((status = 200, body = SessionBody), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
-pub async fn purge(State(app): State<App>, Path(session): Path<String>) -> Reply<SessionBody> {
+    responses((status = 200, body = Purged), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
+pub async fn purge(State(app): State<App>, Path(session): Path<String>) -> Reply<Purged> {
     reply(app.gander.purge(id("session", &session)?).await)
 }

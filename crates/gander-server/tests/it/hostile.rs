@@ -289,3 +289,62 @@ async fn settings_that_cannot_be_read_are_told_and_never_written_over() {
     world.delete("agents/mine").await.refused(404, "not_found");
     world.delete("agents/scratch").await.refused(409, "wrong_state");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_hide_something_are_refused_from_people_and_cleaned_from_others() {
+    let world = World::start().await;
+    let (_, session) = world.window().await;
+    let path = format!("sessions/{session}");
+    world.patch(&path, json!({"name": "Plain"})).await.ok();
+    let long = "x".repeat(201);
+    for (name, says) in [
+        ("invoice\u{202e}fdp.exe", "U+202E"),
+        ("a\u{2067}b", "U+2067"),
+        ("a\u{200f}b", "U+200F"),
+        ("a\u{1b}[2Jb", "U+001B"),
+        ("two\nlines", "line break"),
+        (" ", "not empty"),
+        (long.as_str(), "200 characters"),
+    ] {
+        let problem = world.patch(&path, json!({"name": name, "pinned": true})).await.refused(400, "bad_request");
+        assert!(problem["detail"].as_str().unwrap().contains(says), "{problem}");
+    }
+    let kept = world.session(&session).await;
+    assert_eq!((&kept["name"], &kept["pinned"]), (&json!("Plain"), &json!(false)), "nothing of it was done");
+
+    let (_, other) = world.window().await;
+    world.turn(&other, "\u{202e}/title Evil\u{2066}\u{7} title\u{202e}").await;
+    world.turn(&other, "/title Evil\u{2066}\u{7} title\u{202e}").await;
+    let named = world.session(&other).await;
+    assert_eq!((&named["name"], &named["named_by"]), (&json!("Evil title"), &json!("agent")));
+    let first = world.entries(&other).await.into_iter().find(|entry| entry["kind"] == "named").unwrap();
+    let name = crate::world::body(&first)["data"]["name"].clone();
+    assert!(name.as_str().unwrap().chars().all(|c| !gander_model::text::reorders(c) && !c.is_control()), "{name}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_that_names_what_is_not_here_is_refused_and_the_kept_one_stays() {
+    let world = World::start().await;
+    let (window, session) = world.window().await;
+    let path = format!("windows/{window}/draft");
+    let draft = |rev: u64, attachments: serde_json::Value| {
+        json!({"session_id": session, "rev": rev, "text": format!("draft {rev}"), "attachments": attachments})
+    };
+    world.put(&path, draft(1, json!([]))).await.ok();
+    let unknown = "ab".repeat(32);
+    for attachments in [
+        json!([{"hash": unknown, "name": "a.png", "mime": "image/png", "bytes": 1}]),
+        json!([{"type": "blob", "hash": unknown, "name": "a.png"}]),
+        json!([{"type": "blob", "hash": "no hash", "name": "a.png"}]),
+    ] {
+        let problem = world.put(&path, draft(2, attachments)).await.refused(404, "not_found");
+        assert!(problem["detail"].as_str().unwrap().contains("attachment"), "{problem}");
+    }
+    for attachments in [json!([7]), json!([{"name": "a.png"}]), json!([{"type": "blob"}])] {
+        world.put(&path, draft(2, attachments)).await.refused(400, "bad_request");
+    }
+    world.put(&path, draft(2, json!(vec![json!({"hash": unknown}); 201]))).await.refused(413, "too_large");
+    let kept = world.get(&format!("windows/{window}")).await.ok()["draft"].clone();
+    assert_eq!((&kept["rev"], &kept["text"], &kept["attachments"]), (&json!(1), &json!("draft 1"), &json!([])));
+    world.put(&path, draft(2, json!([]))).await.ok();
+}

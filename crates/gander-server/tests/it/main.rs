@@ -4,6 +4,7 @@
 
 mod world;
 
+mod agents;
 mod backups;
 mod changes;
 mod gate;

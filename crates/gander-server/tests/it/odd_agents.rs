@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use crate::world::{World, agent_program, body, said, text};
 
 /// A window with a chat with an odd agent.
-async fn odd(world: &World, mode: &str) -> String {
+pub async fn odd(world: &World, mode: &str) -> String {
     let program = agent_program().with_file_name("odd_agent");
     world.post("agents", json!({"id": mode, "command": program, "args": [mode]})).await.ok();
     text(&world.post("windows", json!({"agent": mode})).await.ok()["session_id"])
@@ -28,8 +28,10 @@ async fn g13_what_is_for_an_unknown_session_is_kept_as_a_finding_and_shown_in_no
     assert_eq!(said(&entries), "for you");
     assert!(entries.iter().all(|entry| entry["kind"] != "permission"), "nobody is asked for another session");
     let found = findings(&world.get("findings").await.ok(), "unknown_session_update");
+    assert!(found.len() >= 3, "also what came before the prompt: {found:?}");
     assert_eq!(found[0]["subject"]["session"], json!(session));
     assert_eq!(found[0]["subject"]["agent_session"], "somebody else's");
+    assert_eq!(world.session(&session).await["name"], "hello", "and another session's title names nothing here");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -370,3 +370,35 @@ async fn g13_replaced_characters_and_a_crash_do_not_stop_the_next_send() {
     let found = world.get("findings").await.ok();
     assert!(found["findings"].as_array().unwrap().iter().all(|f| f["kind"] != "agent_memory_contradicts"), "{found}");
 }
+
+/// Somebody went on with the agent's own session outside of Gander.
+#[tokio::test(flavor = "multi_thread")]
+async fn g13_what_was_said_elsewhere_belongs_to_the_turn_that_it_follows() {
+    let mut world = World::start().await;
+    let (_, session) = world.window().await;
+    let mut changes = world.changes(None).await;
+    let turn = world.send(&session, "/echo here").await;
+    changes.ended(&turn).await;
+    world.stop().await;
+    let memory = std::fs::read_dir(world.dir.path().join("scratch")).unwrap().next().unwrap().unwrap().path();
+    let more = [
+        json!({"prompt": [{"type": "text", "text": "from afar"}]}),
+        json!({"update": {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "and back"}}}),
+    ];
+    let mut kept = std::fs::read_to_string(&memory).unwrap();
+    more.iter().for_each(|line| kept.push_str(&format!("{line}\n")));
+    std::fs::write(&memory, kept).unwrap();
+    world.serve().await;
+    assert_eq!(world.turn(&session, "/echo home again").await["state"], "ended");
+    let entries = world.entries(&session).await;
+    let found: Vec<Value> = entries.iter().map(body).filter(|body| body["elsewhere"] == true).collect();
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().all(|found| found["turn"] == json!(turn)), "{found:?}");
+    assert!(said(&entries).contains("and back"));
+
+    // And what it found belongs to what the agent is compared with from now on.
+    world.restart().await;
+    assert_eq!(world.turn(&session, "/echo once more").await["state"], "ended");
+    assert_eq!(world.entries(&session).await.iter().filter(|e| body(e)["elsewhere"] == true).count(), 2);
+    assert_eq!(world.get("findings").await.ok()["findings"], json!([]));
+}

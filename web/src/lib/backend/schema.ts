@@ -528,6 +528,23 @@ export interface paths {
         patch: operations["patchSession"];
         trace?: never;
     };
+    "/api/v1/sessions/{id}/commands": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The slash commands that the session's agent offers. */
+        get: operations["listCommands"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sessions/{id}/drafts": {
         parameters: {
             query?: never;
@@ -639,7 +656,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Erases the bodies of a trashed session for good. */
+        /** Erases the bodies of a trashed session for good, and says what its agents keep of it themselves. */
         post: operations["purgeSession"];
         delete?: never;
         options?: never;
@@ -974,6 +991,28 @@ export interface components {
             /** @description It started and answered. */
             ok: boolean;
         };
+        /** @description A slash command. */
+        AgentCommand: {
+            /** @description What it does. */
+            description: string;
+            /** @description What may follow it. */
+            hint?: string | null;
+            /** @description Without the slash. */
+            name: string;
+        };
+        /** @description What an agent keeps of a session in a store of its own. */
+        AgentMemory: {
+            /** @description The agent. */
+            agent: string;
+            /** @description Its own id of the session. */
+            agent_session_id: string;
+            /** @description What was done, or what stays and where, for people. */
+            detail: string;
+            /** @description It has forgotten it. */
+            erased: boolean;
+            /** @description Its store, where the settings name one. */
+            store: string;
+        };
         /** @description All agents. */
         Agents: {
             /** @description The default one first. */
@@ -1173,7 +1212,7 @@ export interface components {
         };
         /** @description Something changed. */
         Change: {
-            /** @description From where to go on after it. Not there on what is not kept (`hello`, `status`, `ping`, `reset`). */
+            /** @description From where to go on after it. Not there on what is not kept (`hello`, `status`, `ping`, `reset`, `commands`). */
             cursor?: string | null;
             /** @description What it is now. */
             data: Record<string, never>;
@@ -1181,11 +1220,16 @@ export interface components {
             session_id?: string | null;
             /**
              * @description `entry`, `open_item`, `session`, `window`, `draft`, `queue`, `finding`, `agents`, `config`;
-             *     `hello`, `status`, `ping`, `reset`.
+             *     `hello`, `status`, `ping`, `reset`, `commands`.
              */
             type: string;
             /** @description Of which window. */
             window_id?: string | null;
+        };
+        /** @description The slash commands that an agent offers. */
+        Commands: {
+            /** @description In the agent's order; empty where nobody knows any. */
+            commands: components["schemas"]["AgentCommand"][];
         };
         /** @description Settings that a page may read. */
         Config: {
@@ -1777,6 +1821,15 @@ export interface components {
              * @description Bytes freed.
              */
             removed_bytes: number;
+        };
+        /** @description A purged session, and what became of what its agents keep themselves. */
+        Purged: {
+            /** @description One for each agent session that this session was bound to. */
+            agents: components["schemas"]["AgentMemory"][];
+            /** @description From where its changes go on. */
+            cursor?: string | null;
+            /** @description The session. */
+            session: components["schemas"]["Session"];
         };
         /** @description The prompts that wait. */
         Queue: {
@@ -3413,6 +3466,35 @@ export interface operations {
             };
         };
     };
+    listCommands: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Commands"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listDrafts: {
         parameters: {
             query?: never;
@@ -3654,7 +3736,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SessionBody"];
+                    "application/json": components["schemas"]["Purged"];
                 };
             };
             404: {

@@ -61,6 +61,16 @@ impl Memory {
         file.sync_data()
     }
 
+    /// Forgets a session for good; whether there was one.
+    pub(super) fn delete(&self, session: &str) -> std::io::Result<bool> {
+        let Some(file) = self.file(session) else { return Ok(false) };
+        match std::fs::remove_file(file) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// `None` if there is no such session. A torn or unknown line is passed over: it costs itself only.
     pub(super) fn load(&self, session: &str) -> Option<Remembered> {
         let file = std::fs::File::open(self.file(session)?).ok()?;

@@ -29,3 +29,8 @@ mod work;
 pub async fn run() -> Result<(), std::io::Error> {
     serve::serve(memory::Memory::open()).await
 }
+
+/// The update by which it offers its slash commands: always the same one, so that they can be offered before it runs.
+pub fn commands() -> serde_json::Value {
+    serve::commands()
+}

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agent_client_protocol::v1::schema::{
-    CancelNotification, CloseSessionRequest, CloseSessionResponse, InitializeRequest, LoadSessionRequest,
-    NewSessionRequest, PromptRequest, ResumeSessionRequest, SetSessionModeRequest, SetSessionModeResponse,
+    CancelNotification, CloseSessionRequest, CloseSessionResponse, DeleteSessionRequest, InitializeRequest,
+    LoadSessionRequest, NewSessionRequest, PromptRequest, ResumeSessionRequest, SetSessionModeRequest, SetSessionModeResponse,
 };
 use agent_client_protocol::v1::{ConnectionTo, Responder};
 use agent_client_protocol::{Agent, Client, Error, Lines, UntypedMessage};
@@ -158,8 +158,8 @@ pub(super) async fn serve(memory: Memory) -> std::io::Result<()> {
     let scratch = Scratch { memory, outlet, inner: Arc::default() };
 
     let (initialize, create, load) = (scratch.clone(), scratch.clone(), scratch.clone());
-    let (resume, close, mode, prompt, cancel) =
-        (scratch.clone(), scratch.clone(), scratch.clone(), scratch.clone(), scratch);
+    let (resume, close, delete, mode, prompt, cancel) =
+        (scratch.clone(), scratch.clone(), scratch.clone(), scratch.clone(), scratch.clone(), scratch);
     Agent
         .v1()
         .name("scratch")
@@ -221,6 +221,23 @@ pub(super) async fn serve(memory: Memory) -> std::io::Result<()> {
                     session.cancel.send_replace(true);
                 }
                 responder.respond(CloseSessionResponse::new())
+            },
+            agent_client_protocol::on_receive_request!(),
+        )
+        .on_receive_request(
+            async move |request: DeleteSessionRequest, responder, _cx: ConnectionTo<Client>| {
+                let id = request.session_id.to_string();
+                if let Some(session) = delete.inner().sessions.remove(&id) {
+                    session.cancel.send_replace(true);
+                }
+                answer(
+                    responder,
+                    match delete.memory.delete(&id) {
+                        Ok(true) => Ok(json!({})),
+                        Ok(false) => Err(unknown(&id)),
+                        Err(error) => Err(Error::internal_error().data(error.to_string())),
+                    },
+                )
             },
             agent_client_protocol::on_receive_request!(),
         )
@@ -296,7 +313,7 @@ fn description() -> Value {
         "agentCapabilities": {
             "loadSession": true,
             "promptCapabilities": {"image": true, "embeddedContext": true},
-            "sessionCapabilities": {"resume": {}, "close": {}},
+            "sessionCapabilities": {"resume": {}, "close": {}, "delete": {}},
         },
         "agentInfo": {"name": "scratch", "title": "Scratch (offline, no model)", "version": env!("CARGO_PKG_VERSION")},
         "authMethods": [],
@@ -305,7 +322,7 @@ fn description() -> Value {
 }
 
 /// The update that advertises the slash commands.
-fn commands() -> Value {
+pub(super) fn commands() -> Value {
     let commands: Vec<Value> = phrases::COMMANDS
         .iter()
         .map(|command| match command.hint {

@@ -137,8 +137,9 @@ impl Runner {
         self.flush_late().await;
         self.shown.idle.store(false, Ordering::SeqCst);
         if let Some(host) = self.host.take() {
+            let bound = host.bound.clone();
             let unheard = host.stop().await;
-            self.take_unheard(unheard).await;
+            self.take_unheard(bound.as_ref(), unheard).await;
         }
     }
 

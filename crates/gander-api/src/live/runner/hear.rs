@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gander_acp::{AgentEvent, Permission, TerminalOutput, Update, UpdateKind};
+use gander_acp::{AgentEvent, AgentSessionId, Permission, TerminalOutput, Update, UpdateKind};
 use tokio::time::Instant;
 
 use super::Runner;
@@ -40,16 +40,9 @@ impl Runner {
     }
 
     pub(super) async fn update(&mut self, update: Update) {
-        let ours = self.host.as_ref().and_then(|host| host.bound.as_ref()) == Some(&update.agent_session);
-        if !ours {
-            self.strays += 1;
-            if self.strays <= MAX_STRAYS {
-                record::stray(&self.ctx, self.session, &update).await;
-            }
+        let bound = self.host.as_ref().and_then(|host| host.bound.clone());
+        if !self.ours(bound.as_ref(), &update).await {
             return;
-        }
-        if let Some(title) = &update.title {
-            record::titled(&self.ctx, self.session, title).await;
         }
         match &mut self.running {
             Some(running) => {
@@ -134,11 +127,35 @@ impl Runner {
     }
 
     /// What came while nobody listened belongs to no turn.
-    pub(super) async fn take_unheard(&mut self, unheard: Vec<Update>) {
+    pub(super) async fn take_unheard(&mut self, bound: Option<&AgentSessionId>, unheard: Vec<Update>) {
         for update in unheard {
-            self.take_late(update).await;
+            if self.ours(bound, &update).await {
+                self.take_late(update).await;
+            }
         }
         self.flush_late().await;
+    }
+
+    /// Whether an update is for the bound session: then what it says beside the conversation is taken, the session's name and
+    /// the commands for its composer. Another session's is kept as a finding.
+    async fn ours(&mut self, bound: Option<&AgentSessionId>, update: &Update) -> bool {
+        if bound != Some(&update.agent_session) {
+            self.strays += 1;
+            if self.strays <= MAX_STRAYS {
+                record::stray(&self.ctx, self.session, update).await;
+            }
+            return false;
+        }
+        if let Some(title) = &update.title {
+            record::titled(&self.ctx, self.session, title).await;
+        }
+        if update.kind == UpdateKind::Commands
+            && let Some(host) = &self.host
+        {
+            let agent = host.known.spec.id.clone();
+            self.ctx.offers(self.session, &agent, update.update.get()).await;
+        }
+        true
     }
 
     pub(super) async fn flush_late(&mut self) {

@@ -124,6 +124,12 @@ impl Runner {
             }
             Command::Evict if self.running.is_none() => self.let_go().await,
             Command::Evict => {}
+            Command::LetGo(done) => {
+                if self.running.is_none() {
+                    self.let_go().await;
+                }
+                drop(done);
+            }
             Command::Stop => self.stopping = true,
         }
     }
@@ -197,12 +203,9 @@ impl Runner {
                 return;
             }
         }
-        let title = host.title.take();
         let unheard = std::mem::take(&mut host.unheard);
-        let sent = match &host.bound {
-            Some(id) => host.agent.prompt(id, &content),
-            None => return,
-        };
+        let Some(bound) = host.bound.clone() else { return };
+        let sent = host.agent.prompt(&bound, &content);
         self.host = Some(host);
         if let Err(error) = sent {
             self.end(turn, Ending::not_sent("agent_failed").error(&error.to_string())).await;
@@ -211,10 +214,7 @@ impl Runner {
         }
         let items = Items::new(self.ctx.item_ids());
         self.running = Some(Running { turn, items, permissions: HashMap::new(), kill_at: None, cancelling: false });
-        if let Some(title) = title {
-            record::titled(&self.ctx, self.session, &title).await;
-        }
-        self.take_unheard(unheard).await;
+        self.take_unheard(Some(&bound), unheard).await;
         // A cancel may have come between the binding and the prompt.
         if record::is_cancelling(&self.ctx, self.session, turn).await {
             self.cancel(turn).await;

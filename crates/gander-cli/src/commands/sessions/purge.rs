@@ -12,6 +12,7 @@ use crate::view::{self, Session};
 /// Erase what trashed sessions say, for good
 ///
 /// The text of every entry is erased; hashes and numbers stay, so that the rest still verifies. What a fork still shows is kept.
+/// The session's agents are asked to delete what they keep of it themselves; where one cannot be asked, that is said.
 /// Only a session in the trash can be purged, and only by its id.
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -51,14 +52,20 @@ impl Purge {
                     &format!("Erase for good, without a way back:\n{}\nErase?", names.join("\n")),
                     context.yes,
                 )?;
+                let mut agents: Vec<Value> = Vec::new();
                 for id in &self.sessions {
-                    instance.client.post(&format!("sessions/{id}/purge"), &json!({})).await?;
+                    let answer = instance.client.post(&format!("sessions/{id}/purge"), &json!({})).await?;
+                    agents.extend(answer["agents"].as_array().cloned().unwrap_or_default());
                 }
-                Ok(self.sessions.clone())
+                Ok((self.sessions.clone(), agents))
             })
             .await?;
-        let ids = Value::from(purged.clone());
-        context.output.result(&json!({"purged": ids}), || purged.iter().map(|id| format!("Erased {id}.\n")).collect());
+        let (purged, agents) = purged;
+        context.output.result(&json!({"purged": purged, "agents": agents}), || {
+            let erased = purged.iter().map(|id| format!("Erased {id}.\n"));
+            let told = agents.iter().map(|agent| format!("{}\n", one_line(agent["detail"].as_str().unwrap_or_default())));
+            erased.chain(told).collect()
+        });
         Ok(Outcome::Done)
     }
 }
