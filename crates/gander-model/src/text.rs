@@ -124,8 +124,7 @@ pub fn reorders(c: char) -> bool {
 
 /// One line without control characters and marks that reorder it, every run of white space one space.
 pub fn tidy(line: &str) -> String {
-    let clean: String =
-        line.chars().filter(|c| !reorders(*c)).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let clean: String = line.chars().filter(|c| !reorders(*c)).map(|c| if c.is_control() { ' ' } else { c }).collect();
     clean.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

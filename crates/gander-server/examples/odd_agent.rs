@@ -54,7 +54,10 @@ impl Odd {
                 }
                 if self.mode == "stray" {
                     self.say("somebody else's", "too early");
-                    self.update("somebody else's", json!({"sessionUpdate": "session_info_update", "title": "Not yours"}));
+                    self.update(
+                        "somebody else's",
+                        json!({"sessionUpdate": "session_info_update", "title": "Not yours"}),
+                    );
                 }
                 self.answer(id, json!({"sessionId": "same"}));
             }
@@ -82,7 +85,10 @@ impl Odd {
             "offers" => {
                 let named = if session == "same" { "/tidy" } else { "other" };
                 let commands = json!([{"name": named, "description": "Tidy up", "input": {"hint": "FOLDER"}}]);
-                self.update(session, json!({"sessionUpdate": "available_commands_update", "availableCommands": commands}));
+                self.update(
+                    session,
+                    json!({"sessionUpdate": "available_commands_update", "availableCommands": commands}),
+                );
                 self.say(session, "hello");
             }
             "flood" => {

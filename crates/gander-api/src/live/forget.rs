@@ -103,7 +103,9 @@ pub(crate) async fn forget(ctx: &Arc<Ctx>, owed: Owed) -> AgentMemory {
 }
 
 async fn ask(ctx: &Arc<Ctx>, owed: &Owed) -> Asked {
-    let Some(known) = ctx.agent(&owed.agent) else { return Asked::Never("it is not in the settings any more".to_owned()) };
+    let Some(known) = ctx.agent(&owed.agent) else {
+        return Asked::Never("it is not in the settings any more".to_owned());
+    };
     if known.store != owed.store {
         return Asked::Never("its settings name another store now".to_owned());
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use gander_acp::{Agent, AgentError, AgentEvent, AgentInfo, AgentSessionId, Events, StartOptions, Update};
 use gander_model::SessionId;
 
-use super::room::Place;
 use super::record;
+use super::room::Place;
 use crate::agents::Known;
 use crate::gander::Ctx;
 

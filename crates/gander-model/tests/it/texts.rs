@@ -1,8 +1,8 @@
 //! Previews and first names.
 
 use gander_model::text::{
-    GIVEN_NAME_MAX_CHARS, NAME_MAX_CHARS, NameFault, PREVIEW_MAX_CHARS, given_name, made_name, name_from_prompt, preview,
-    tidy,
+    GIVEN_NAME_MAX_CHARS, NAME_MAX_CHARS, NameFault, PREVIEW_MAX_CHARS, given_name, made_name, name_from_prompt,
+    preview, tidy,
 };
 
 #[test]
@@ -36,7 +36,8 @@ fn long_lines_are_cut_at_a_word_and_controls_never_show() {
 
 #[test]
 fn a_name_that_somebody_typed_is_taken_as_it_is_or_refused() {
-    for fine in ["Fix the build", "日本語の名前", "👩‍👩‍👧 family", "a  b", "نسخة احتياطية", "<b>bold</b>"] {
+    for fine in ["Fix the build", "日本語の名前", "👩‍👩‍👧 family", "a  b", "نسخة احتياطية", "<b>bold</b>"]
+    {
         assert_eq!(given_name(&format!(" {fine}\n")).as_deref(), Ok(fine));
     }
     for (name, fault) in [
@@ -64,7 +65,8 @@ fn a_name_that_nobody_typed_is_made_fit() {
     let made = made_name("\u{202e}Fix\n\x1b[31mthe\u{200f} build\u{2069} ").unwrap();
     assert_eq!(made, "Fix [31mthe build");
     assert_eq!(made_name(" \u{202e}\n"), None);
-    assert_eq!(made_name(&"long ".repeat(100)).unwrap().chars().count(), 200);
+    let long = made_name(&"long ".repeat(100)).unwrap();
+    assert!(long.chars().count() <= GIVEN_NAME_MAX_CHARS && long.ends_with("long…"), "{long}");
     assert_eq!(name_from_prompt("\u{202e}\u{2066}Say it\u{202c} plainly\nmore").as_deref(), Some("Say it plainly"));
     assert_eq!(preview("a\u{202e}b").as_deref(), Some("ab"));
     assert_eq!(tidy("a\u{61c}b"), "ab");

@@ -5,8 +5,8 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use gander_api::dto::{
-    Commands, Drafts, Entries, EntriesQuery, ForkBody, NewChat, Problem as ProblemBody, Purged, RedactBody, SearchPage, SearchQuery,
-    SessionBody, SessionPatch, Sessions, SessionsQuery,
+    Commands, Drafts, Entries, EntriesQuery, ForkBody, NewChat, Problem as ProblemBody, Purged, RedactBody, SearchPage,
+    SearchQuery, SessionBody, SessionPatch, Sessions, SessionsQuery,
 };
 
 use crate::headers::DATA_POLICY;

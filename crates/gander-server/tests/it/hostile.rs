@@ -55,7 +55,7 @@ async fn g07_a_title_is_only_text_and_never_goes_over_a_users_name() {
     world.send(&session, &format!("/title {html}")).await;
     let named = changes.until("the title", |c| c["type"] == "session" && c["data"]["name"] == html).await;
     assert_eq!(named["data"]["named_by"], "agent");
-    world.patch(&format!("sessions/{session}"), json!({"name": "  Mine\u{0007} now  "})).await.ok();
+    world.patch(&format!("sessions/{session}"), json!({"name": "  Mine now  "})).await.ok();
     world.turn(&session, "/title Something else").await;
     world.turn(&session, "/echo a turn later").await;
     let session = world.session(&session).await;
@@ -327,9 +327,7 @@ async fn a_draft_that_names_what_is_not_here_is_refused_and_the_kept_one_stays()
     let world = World::start().await;
     let (window, session) = world.window().await;
     let path = format!("windows/{window}/draft");
-    let draft = |rev: u64, attachments: serde_json::Value| {
-        json!({"session_id": session, "rev": rev, "text": format!("draft {rev}"), "attachments": attachments})
-    };
+    let draft = |rev: u64, attachments: serde_json::Value| json!({"session_id": session, "rev": rev, "text": format!("draft {rev}"), "attachments": attachments});
     world.put(&path, draft(1, json!([]))).await.ok();
     let unknown = "ab".repeat(32);
     for attachments in [

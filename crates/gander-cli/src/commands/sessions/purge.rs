@@ -63,7 +63,8 @@ impl Purge {
         let (purged, agents) = purged;
         context.output.result(&json!({"purged": purged, "agents": agents}), || {
             let erased = purged.iter().map(|id| format!("Erased {id}.\n"));
-            let told = agents.iter().map(|agent| format!("{}\n", one_line(agent["detail"].as_str().unwrap_or_default())));
+            let told =
+                agents.iter().map(|agent| format!("{}\n", one_line(agent["detail"].as_str().unwrap_or_default())));
             erased.chain(told).collect()
         });
         Ok(Outcome::Done)
