@@ -118,6 +118,8 @@ export interface Backend {
 
   /** What an upgrade is doing, or did last. A server that knows nothing of upgrades has none. */
   upgrade(): Promise<UpgradeReport>;
+  /** A person has seen how it ended. */
+  upgradeSeen(id: string): Promise<void>;
   handover(): Promise<Handover>;
   cancelHandover(): Promise<void>;
   /** Interrupts the turns that a handover waits for; they can be continued afterwards. */

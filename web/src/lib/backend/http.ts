@@ -132,6 +132,7 @@ export function httpBackend(): Backend {
     pruneBackups: (request) => post<PruneReport>('backups/prune', request, LONG_TIMEOUT_MS),
 
     upgrade: () => get<UpgradeReport>('upgrade'),
+    upgradeSeen: (upgrade) => post('upgrade/seen', { id: upgrade }),
     handover: () => get<Handover>('handover'),
     cancelHandover: () => json('DELETE', 'handover'),
     interruptForHandover: () => post('handover/interrupt'),

@@ -171,39 +171,5 @@ export interface SavingStatus {
 /** A handover to another version, or none: the same document from `GET handover` and from the change `handover`. */
 export type Handover = Closer<Wire['Handover'], { state: 'none' | 'waiting' | 'frozen' | 'sealed' }>;
 
-export interface UpgradeCheck {
-  ok: boolean;
-  root_before?: string | null;
-  root_after?: string | null;
-  documents_before?: string | null;
-  documents_after?: string | null;
-  format_before?: number | null;
-  format_after?: number | null;
-  /** How many of each were found again. */
-  counts?: Record<string, number> | null;
-  differences?: string[];
-}
-
-/** One upgrade, as its journal of phases tells it. */
-export interface UpgradeRun {
-  id: string;
-  kind?: string;
-  from: { version: string };
-  to: { version: string };
-  phase: string;
-  final: boolean;
-  steps?: { phase: string; at: string }[];
-  backup?: { snapshot: string; place?: string; root?: string; sessions?: number; entries?: number; drilled?: boolean } | null;
-  exports?: string | null;
-  check?: UpgradeCheck | null;
-  failed?: string | null;
-  warnings?: string[];
-  started_at: string;
-  ended_at?: string | null;
-}
-
-export interface UpgradeReport {
-  version: string;
-  target?: string;
-  current: UpgradeRun | null;
-}
+export type UpgradeRun = Wire['Upgrade'];
+export type UpgradeReport = Wire['UpgradeStatus'];

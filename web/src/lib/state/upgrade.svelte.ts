@@ -2,11 +2,10 @@ import type { Backend } from '../backend/backend';
 import type { Handover, UpgradeReport, UpgradeRun } from '../backend/types';
 
 const NONE: Handover = { state: 'none', from: '', turns: [], drafts: 0, can_cancel: false, safe: '' };
-const SEEN = 'gander.upgrade.seen';
 const RELOADED = 'gander.reloaded';
 /** A page that is reloaded waits for a pause in the typing, but not for ever. */
 const PAUSE_MS = 600;
-/** In a browser that was not there, an old upgrade is no news. */
+/** Where nobody was there to see it, an old upgrade is no news. */
 const NEWS_MS = 7 * 86_400_000;
 const LONGEST_WAIT_MS = 5_000;
 
@@ -22,10 +21,10 @@ export class Upgrade {
   report = $state.raw<UpgradeReport | null>(null);
   /** Another version answers, and reloading did not bring its page: the reader is asked. */
   stale = $state<string | null>(null);
-  /** A finished one that this browser has not shown yet. */
+  /** A finished one that nobody has seen yet. */
   news = $derived.by((): UpgradeRun | null => {
-    const run = this.report?.current ?? null;
-    if (!run?.final || run.id === this.#seen || run.phase === 'abandoned') return null;
+    const run = this.report?.last;
+    if (!run || run.seen || run.id === this.#seen || run.result === 'abandoned') return null;
     return Date.now() - Date.parse(run.ended_at ?? run.started_at) < NEWS_MS ? run : null;
   });
   /** Prompts and answers wait; drafts are kept. */
@@ -33,7 +32,7 @@ export class Upgrade {
   frozen = $derived(this.handover.state === 'frozen' || this.handover.state === 'sealed');
 
   #backend: Backend;
-  #seen = $state(localStorage.getItem(SEEN));
+  #seen = $state<string | null>(null);
   #own = servedBy();
   #typedAt = 0;
 
@@ -75,9 +74,9 @@ export class Upgrade {
   }
 
   seen() {
-    const id = this.report?.current?.id;
-    if (!id) return;
-    this.#seen = id;
-    localStorage.setItem(SEEN, id);
+    const run = this.report?.last;
+    if (!run || run.seen || this.#seen === run.id) return;
+    this.#seen = run.id;
+    this.#backend.upgradeSeen(run.id).catch(() => undefined);
   }
 }

@@ -124,14 +124,17 @@ export function ranUpgrade(committed: boolean, now: number): UpgradeRun {
   const root = '7c1f0e5ab94d22e8c3f6a1b07d5e9c4418a2f6d3b5c7e9f1a3b5d7f9e1c3a5b7';
   const at = (seconds: number) => new Date(now - 300_000 + seconds * 1000).toISOString();
   const phases = ['stage', 'drill', 'prepare', 'seal', 'switch', 'start', 'check', ...(committed ? ['commit'] : ['rollback', 'rolled_back'])];
+  const same = (n: number) => ({ before: n, after: n });
   return {
-    id: `upgrade-${committed}`, kind: 'upgrade', from: { version: '0.1.0' }, to: { version: '0.2.0' }, phase: phases.at(-1) ?? '', final: true,
-    steps: phases.map((phase, n) => ({ phase, at: at([0, 2, 9, 31, 31, 32, 32, 33, 35][n] ?? 0) })),
-    backup: { snapshot: '01a2059e-6bb1-7e41-9d55-0f6a1c2b3d4e', place: '/home/mira/.local/share/gander/vault', root, sessions: 42, entries: 1204, drilled: true },
-    exports: '/home/mira/.local/share/gander/exports/2026-11-23-before-0.2.0',
-    check: committed
-      ? { ok: true, root_before: root, root_after: root, documents_before: root.slice(9), documents_after: root.slice(9), format_before: 1, format_after: 2, counts: { sessions: 42, windows: 5, drafts: 1, queue: 0, open_items: 0 }, differences: [] }
-      : { ok: false, root_before: root, root_after: `e${root.slice(1)}`, counts: { sessions: 42, windows: 5, drafts: 1 }, differences: ['The store root differs: session 01930000-0000-7000-8000-000000000003 has 4 entries instead of 5.'] },
-    failed: committed ? null : 'The new version did not find what was written down before it started.', warnings: [], started_at: at(0), ended_at: at(35),
+    id: `upgrade-${committed}`, kind: 'upgrade', from: '0.1.0', to: '0.2.0', phase: phases.at(-1) ?? '', result: committed ? 'committed' : 'rolled_back', migrated: committed, rollback: false, seen: false,
+    frozen_ms: committed ? 840 : null, steps: phases.map((phase, n) => ({ phase, at: at([0, 2, 9, 31, 31, 32, 32, 33, 35][n] ?? 0) })),
+    backup: { snapshot: '01a2059e-6bb1-7e41-9d55-0f6a1c2b3d4e', place: '/home/mira/.local/share/gander/vault', sessions: 42, entries: 1204, verified: true },
+    exports: { folder: '/home/mira/.local/share/gander/exports/2026-11-23-before-0.2.0' },
+    checks: {
+      ok: committed, windows: same(5), sessions: same(42), drafts: same(1), queue: same(0), open_items: same(0), root: { before: root, after: committed ? root : `e${root.slice(1)}` },
+      documents: { before: root.slice(9), after: root.slice(9) }, differences: committed ? [] : ['The store root differs: session 01930000-0000-7000-8000-000000000003 has 4 entries instead of 5.'],
+    },
+    error: committed ? null : { what: 'The new version did not find what was written down before it started.', safe: 'Everything. Gander 0.1.0 runs on what it had; the new version had written nothing.', todo: 'Go on working. `gander upgrade status` has the details.' },
+    warnings: [], started_at: at(0), ended_at: at(35),
   };
 }

@@ -16,6 +16,7 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
   const turns = turnsOf(world);
   const { begin, run } = turns;
   seed(world, turns);
+  let upgradeSeen = false;
   const NO_HANDOVER: Handover = { state: 'none', from: '0.1.0', turns: [], drafts: 0, can_cancel: false, safe: '' };
   let handover: Handover =
     scene === 'handover' || scene === 'frozen'
@@ -230,7 +231,8 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
       queueChanged(h);
       if (next) run(h, textOf(next.content), next.turn_id);
     },
-    async upgrade() { return { version: '0.1.0', current: scene === 'upgraded' || scene === 'rolled-back' ? ranUpgrade(scene === 'upgraded', now) : null }; },
+    async upgrade() { return { version: '0.1.0', target: 'x86_64-unknown-linux-gnu', versions: ['0.1.0'], can_roll_back: true, current: null, last: scene === 'upgraded' || scene === 'rolled-back' ? { ...ranUpgrade(scene === 'upgraded', now), seen: upgradeSeen } : null }; },
+    async upgradeSeen() { upgradeSeen = true; },
     async handover() { return structuredClone(handover); },
     async cancelHandover() { emit({ type: 'handover', data: (handover = NO_HANDOVER) }); },
     async interruptForHandover() { emit({ type: 'handover', data: (handover = { ...handover, state: 'frozen', turns: [] }) }); },
