@@ -6,6 +6,7 @@ mod backup;
 mod bad_input;
 mod running;
 mod storm;
+mod upgrade;
 
 use std::process::Output;
 
