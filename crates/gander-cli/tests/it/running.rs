@@ -57,6 +57,18 @@ fn commands_use_the_instance_that_runs() {
 }
 
 #[test]
+fn a_display_without_a_browser_still_gets_an_address() {
+    let home = TempHome::new().unwrap();
+    let _serving = gander(&home).serve(&[]).unwrap();
+    let with = |browser| json(&gander(&home).env("DISPLAY", ":0").env("BROWSER", browser), &["open"])["opened"].clone();
+    assert_eq!(with("true"), true);
+    assert_eq!(with("false"), false, "an opener that failed was taken for a browser");
+    assert_eq!(with("no-such-browser"), false);
+    let shown = done(&gander(&home).env("DISPLAY", ":0").env("BROWSER", "false"), &["open"]);
+    assert!(shown.contains("/auth?code="), "{shown}");
+}
+
+#[test]
 fn g08_a_second_server_is_refused_and_told_who_serves() {
     let home = TempHome::new().unwrap();
     let gander = gander(&home);
