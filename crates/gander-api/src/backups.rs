@@ -21,10 +21,22 @@ const EVERY_MINUTES: u64 = 15;
 const DRILL_EVERY_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 /// The setting that says when that was last done.
 const DRILLED: &str = "drilled_at_ms";
+/// The settings that say when retention was last looked at, and when what nothing uses was last deleted.
+const RETAINED: &str = "retained_at_ms";
+const SWEPT: &str = "swept_at_ms";
+const RETAIN_BUCKET_EVERY_MS: i64 = 60 * 60 * 1000;
 /// The setting that says what was last saved: revision and time.
 const BACKED_UP: &str = "backed_up";
 /// How long quitting waits for its snapshot. What was cut off then is made by the next run.
 const QUIT_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the snapshots' own task is woken by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Woken {
+    Timer,
+    Asked,
+    Tidy,
+}
 
 /// What is known of snapshots between operations.
 #[derive(Default)]
@@ -33,6 +45,8 @@ pub(crate) struct Backups {
     turn: tokio::sync::Mutex<()>,
     state: Mutex<State>,
     soon: tokio::sync::Notify,
+    /// What the policy does not keep is to be looked for.
+    tidy: tokio::sync::Notify,
 }
 
 #[derive(Default)]
@@ -42,6 +56,9 @@ struct State {
     last_ms: Option<i64>,
     failed: Option<String>,
     drill_failed: Option<String>,
+    retention_failed: Option<String>,
+    /// The journal was compared with its newest snapshot.
+    compared: bool,
     /// Objects that the last verification found damaged.
     distrust: std::collections::HashSet<Hash>,
 }
@@ -65,6 +82,19 @@ impl Backups {
         self.soon.notify_one();
     }
 
+    /// Retention is wanted, beside the work.
+    pub fn tidy_soon(&self) {
+        self.tidy.notify_one();
+    }
+
+    pub fn compared(&self) -> bool {
+        lock(&self.state).compared
+    }
+
+    pub fn set_compared(&self) {
+        lock(&self.state).compared = true;
+    }
+
     /// What is wrong with snapshots.
     pub fn findings(&self) -> Vec<dto::Finding> {
         let state = lock(&self.state);
@@ -81,7 +111,10 @@ impl Backups {
         let drilled = "Run `gander backup verify`, then `gander backup create`: it stores again what is damaged.";
         let failed = state.failed.as_deref().map(|detail| of("backup_failed", detail, made));
         let drill = state.drill_failed.as_deref().map(|detail| of("backup_drill_failed", detail, drilled));
-        failed.into_iter().chain(drill).collect()
+        let tidied = "Nothing was removed. Correct `keep` in the `[backup]` table of config.toml, or run \
+                      `gander backup prune` and see what it says.";
+        let retention = state.retention_failed.as_deref().map(|detail| of("backups_not_pruned", detail, tidied));
+        failed.into_iter().chain(drill).chain(retention).collect()
     }
 }
 
@@ -115,6 +148,7 @@ impl Ctx {
 
     /// Makes a snapshot; whoever calls holds [`Backups::turn`].
     pub(crate) async fn back_up(self: &Arc<Self>, reason: Reason) -> Result<Created, BackupError> {
+        self.compare_once().await;
         let runtime = tokio::runtime::Handle::current();
         let ctx = self.clone();
         let made = blocking(move || {
@@ -148,11 +182,54 @@ impl Ctx {
         }
     }
 
+    /// After a snapshot: what the policy does not keep is forgotten, and once a day what nothing uses is deleted.
+    /// In a bucket, where looking costs, once an hour.
+    async fn retain(self: &Arc<Self>) {
+        let settings = self.settings().backup;
+        let policy = settings.keep.unwrap_or_default();
+        let (swept, retained) = (self.done_ms(SWEPT).await, self.done_ms(RETAINED).await);
+        let rested = |done_ms: i64, every_ms: i64| !(0..every_ms).contains(&self.now_ms().saturating_sub(done_ms));
+        if settings.bucket.is_some() && !rested(retained, RETAIN_BUCKET_EVERY_MS) {
+            return;
+        }
+        let sweeps = rested(swept, gander_vault::SWEEP_GRACE_MS);
+        let (ctx, runtime) = (self.clone(), tokio::runtime::Handle::current());
+        let pruned = blocking(move || {
+            let vault = ctx.vault(runtime)?;
+            let mut pruned = vault.retain(&policy, false)?;
+            if sweeps {
+                vault.sweep_unused(gander_vault::SWEEP_GRACE_MS, ctx.new_snapshot_id(), &mut pruned)?;
+            }
+            Ok::<_, VaultError>(pruned)
+        })
+        .await;
+        let at_ms = self.now_ms().to_string();
+        let failed = match pruned {
+            Ok(pruned) => {
+                tracing::info!(forgotten = pruned.forgotten.len(), removed = pruned.removed, "snapshots were pruned");
+                // Without these it is done again sooner.
+                let _ = self
+                    .write(move |tx| {
+                        tx.set(RETAINED, Some(&at_ms))?;
+                        if sweeps { tx.set(SWEPT, Some(&at_ms)) } else { Ok(()) }
+                    })
+                    .await;
+                None
+            }
+            Err(error) => Some(format!("Old snapshots are not pruned: {}", with_sources(&error))),
+        };
+        lock(&self.backups.state).retention_failed = failed;
+    }
+
+    async fn done_ms(&self, setting: &'static str) -> i64 {
+        let done = self.read(|reader| reader.setting(setting)).await.ok().flatten();
+        done.and_then(|done| done.parse().ok()).unwrap_or(i64::MIN / 2)
+    }
+
     /// Once a week: everything in a snapshot is restored into a scratch store, which must have the same store root. A
     /// job of its own, beside the work and beside the next snapshot.
     async fn drill_if_due(self: &Arc<Self>) {
-        let last = self.read(|reader| reader.setting(DRILLED)).await.ok().flatten();
-        let last_ms = last.and_then(|last| last.parse::<i64>().ok()).unwrap_or(0);
+        let last_ms = self.done_ms(DRILLED).await;
         let has_snapshot = lock(&self.backups.state).last_ms.is_some();
         // A clock that was set back must not put drills off.
         let rested_ms = self.now_ms().saturating_sub(last_ms);
@@ -190,6 +267,11 @@ impl Gander {
             let mut state = lock(&self.ctx.backups.state);
             (state.revision, state.last_ms) = (revision.parse().ok(), at_ms.parse().ok());
         }
+        // A vault far away is looked into before the next snapshot instead: a start does not wait for a network.
+        if self.ctx.settings().backup.bucket.is_none() && kept.is_some() {
+            let ctx = self.ctx.clone();
+            tokio::spawn(async move { ctx.compare_once().await });
+        }
         let weak = Arc::downgrade(&self.ctx);
         let mut stopping = self.ctx.stopping.subscribe();
         tokio::spawn(async move {
@@ -197,15 +279,23 @@ impl Gander {
                 let Some(ctx) = weak.upgrade() else { return };
                 let minutes = ctx.settings().backup.every_minutes.unwrap_or(EVERY_MINUTES);
                 let wait = Duration::from_secs(60 * if minutes == 0 { EVERY_MINUTES } else { minutes });
-                let asked = tokio::select! {
-                    () = tokio::time::sleep(wait) => false,
-                    () = ctx.backups.soon.notified() => true,
+                let woken = tokio::select! {
+                    () = tokio::time::sleep(wait) => Woken::Timer,
+                    () = ctx.backups.soon.notified() => Woken::Asked,
+                    () = ctx.backups.tidy.notified() => Woken::Tidy,
                     _ = stopping.wait_for(|stop| *stop) => return,
                 };
+                if woken == Woken::Tidy {
+                    let _turn = ctx.backups.turn().await;
+                    ctx.retain().await;
+                    continue;
+                }
+                let asked = woken == Woken::Asked;
                 if ctx.has_changed() && (asked || minutes > 0) {
                     let _turn = ctx.backups.turn().await;
-                    if let Err(error) = ctx.back_up(Reason::Timer).await {
-                        tracing::warn!(error = with_sources(&error), "no timed snapshot");
+                    match ctx.back_up(Reason::Timer).await {
+                        Ok(_) => ctx.retain().await,
+                        Err(error) => tracing::warn!(error = with_sources(&error), "no timed snapshot"),
                     }
                 }
                 if minutes > 0 {

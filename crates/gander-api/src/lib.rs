@@ -26,6 +26,8 @@ mod place;
 mod readable;
 mod repair;
 pub mod seal;
+mod secret;
+mod standing;
 
 pub use agents::BUILTIN;
 pub use attach::Attachment;
@@ -35,5 +37,5 @@ pub use gander::{Gander, OpenError, Options};
 /// The journal's format that this version writes.
 pub use gander_journal::FORMAT;
 pub use gate::put_back_sealed;
-pub use ops::{BLOB_MAX_BYTES, Exported, IMPORT_MAX_BYTES, StoredGrant, Upload, upgrade_keys, upgrade_status};
+pub use ops::{BLOB_MAX_BYTES, Exported, Incoming, StoredGrant, Upload, upgrade_keys, upgrade_status};
 pub use place::SafePlace;

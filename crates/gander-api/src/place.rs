@@ -15,6 +15,7 @@ use crate::config::{BackupSettings, ConfigFile};
 use crate::dto::{self, SnapshotRef};
 use crate::error::ApiError;
 use crate::feed::with_sources;
+use crate::secret;
 
 /// The vault and the exports of a data folder.
 #[derive(Debug, Clone)]
@@ -55,7 +56,8 @@ impl SafePlace {
 
     pub(crate) fn vault(&self, runtime: Handle) -> Result<Vault, VaultError> {
         if let Some(mut bucket) = self.backup.bucket.clone() {
-            bucket.secret_access_key = std::env::var("GANDER_BACKUP_SECRET").unwrap_or_default();
+            bucket.secret_access_key = secret::of(&bucket, &self.data_dir)
+                .map_err(|source| VaultError::Place { place: self.name(), source: source.into() })?;
             return Vault::bucket(&bucket, runtime);
         }
         let folder = self.backup.folder.clone().unwrap_or_else(|| self.data_dir.join("vault"));

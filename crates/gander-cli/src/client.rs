@@ -1,7 +1,12 @@
 //! The HTTP API as a program uses it: JSON with the launch's bearer token, problems as [`Failure`]s, changes as events.
 
+use std::io::Read;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -71,8 +76,8 @@ impl Client {
     }
 
     /// Sends a file as it is.
-    pub async fn post_file(&self, path: &str, bytes: Vec<u8>, mime: &str) -> Result<Value, Failure> {
-        let response = self.send(Method::POST, path, bytes.into(), Some(mime), "application/json").await?;
+    pub async fn post_file(&self, path: &str, file: FileBody, mime: &str) -> Result<Value, Failure> {
+        let response = self.send_body(Method::POST, path, file, Some(mime), "application/json").await?;
         answer(response).await
     }
 
@@ -114,6 +119,21 @@ impl Client {
         mime: Option<&str>,
         accept: &str,
     ) -> Result<Response<Incoming>, NoAnswer> {
+        self.send_body(method, path, Full::new(body), mime, accept).await
+    }
+
+    async fn send_body<B>(
+        &self,
+        method: Method,
+        path: &str,
+        body: B,
+        mime: Option<&str>,
+        accept: &str,
+    ) -> Result<Response<Incoming>, NoAnswer>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let stream = TcpStream::connect(&self.address).await.map_err(NoAnswer::Gone)?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(NoAnswer::Broken)?;
@@ -128,8 +148,51 @@ impl Client {
         if let Some(mime) = mime {
             request = request.header("content-type", mime);
         }
-        let request = request.body(Full::new(body)).map_err(NoAnswer::Malformed)?;
+        let request = request.body(body).map_err(NoAnswer::Malformed)?;
         sender.send_request(request).await.map_err(NoAnswer::Broken)
+    }
+}
+
+/// A file on its way up, a piece at a time.
+pub struct FileBody {
+    file: std::fs::File,
+    left: u64,
+}
+
+impl FileBody {
+    pub fn open(path: &Path) -> std::io::Result<Self> {
+        let file = std::fs::File::open(path)?;
+        let left = file.metadata()?.len();
+        Ok(Self { file, left })
+    }
+}
+
+impl Body for FileBody {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+        let mut piece = Vec::new();
+        let want = self.left.min(256 * 1024);
+        match (&mut self.file).take(want).read_to_end(&mut piece) {
+            Ok(0) if self.left > 0 => {
+                Poll::Ready(Some(Err(std::io::Error::other("the file became shorter while it was read"))))
+            }
+            Ok(0) => Poll::Ready(None),
+            Ok(read) => {
+                self.left -= read as u64;
+                Poll::Ready(Some(Ok(Frame::data(piece.into()))))
+            }
+            Err(error) => Poll::Ready(Some(Err(error))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
     }
 }
 

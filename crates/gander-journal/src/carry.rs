@@ -15,7 +15,6 @@ use crate::erase::Erased;
 use crate::error::{ReadError, WriteError};
 use crate::read::Reader;
 use crate::tx::{Result, Tx};
-use crate::view::Draft;
 use crate::{blobs, changes, copies, listing, project, sessions};
 
 /// A session as its witnessed head and its row show it.
@@ -389,57 +388,5 @@ impl Tx<'_> {
             self.use_contents(&uses, position)?;
         }
         self.remember_turn(copy, &kind, &turn, head.seq)
-    }
-
-    /// Puts a window back that is not here, as it was, showing a session that is here. `false`: left alone.
-    pub fn restore_window(
-        &mut self,
-        window: WindowId,
-        ordinal: i64,
-        session: SessionId,
-        open: bool,
-        geometry: Option<&RawValue>,
-        scroll: Option<&RawValue>,
-    ) -> Result<bool> {
-        if self.reader()?.find_window(window)?.is_some() || entries::head(self.conn, session)?.is_none() {
-            return Ok(false);
-        }
-        self.conn
-            .prepare_cached(
-                "INSERT INTO windows (window_id, ordinal, session_id, open, geometry, scroll, focused, closed_at_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7)",
-            )?
-            .execute(params![
-                window.as_bytes(),
-                ordinal,
-                session.as_bytes(),
-                open,
-                geometry.map(RawValue::get),
-                scroll.map(RawValue::get),
-                (!open).then_some(self.now_ms)
-            ])?;
-        self.touch_window(window);
-        Ok(true)
-    }
-
-    /// Puts a draft back where there is none. `false`: there is one, or its window or session is not here.
-    pub fn restore_draft(
-        &mut self,
-        window: WindowId,
-        session: SessionId,
-        rev: u64,
-        text: &str,
-        attachments: &RawValue,
-    ) -> Result<bool> {
-        if self.reader()?.find_window(window)?.is_none() || entries::head(self.conn, session)?.is_none() {
-            return Ok(false);
-        }
-        // A floor at or above it says that it was sent or cleared since.
-        let there = self.reader()?.draft(window, session)?;
-        if there.as_ref().is_some_and(|draft| !draft.is_empty() || draft.rev >= rev) {
-            return Ok(false);
-        }
-        self.save_draft(Draft { window, session, rev, text: text.to_owned(), attachments: attachments.to_owned() })?;
-        Ok(true)
     }
 }

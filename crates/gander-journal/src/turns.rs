@@ -344,7 +344,7 @@ impl Tx<'_> {
 }
 
 /// What tells a repeat of a send from another prompt under the same turn id.
-fn fingerprint(content: &RawValue) -> Hash {
+pub(crate) fn fingerprint(content: &RawValue) -> Hash {
     // Two spellings of the same JSON are the same prompt.
     let value: serde_json::Value = serde_json::from_str(content.get()).unwrap_or_default();
     content_hash(value.to_string().as_bytes())

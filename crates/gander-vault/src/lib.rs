@@ -6,7 +6,9 @@
 //! The interface is blocking and waits on a [`tokio::runtime::Handle`] for its storage: call it from a blocking
 //! thread, never from a task.
 
+mod compare;
 mod create;
+mod discard;
 mod drill;
 mod erase;
 mod error;
@@ -26,6 +28,7 @@ mod source;
 mod vault;
 mod verify;
 
+pub use compare::Standing;
 pub use create::{CreateRequest, Created};
 pub use drill::Drilled;
 pub use erase::{ErasedBody, Erasure};

@@ -36,6 +36,8 @@ pub struct Pruned {
     pub removed_bytes: u64,
     /// Segments written anew to carry out erasures.
     pub erased: u64,
+    /// Objects of a discarded snapshot that stay, because what they hold is in no other.
+    pub kept_alone: u64,
 }
 
 impl Vault {
@@ -43,24 +45,37 @@ impl Vault {
     /// objects that nothing has used for `grace_ms` (normally [`SWEEP_GRACE_MS`]). `token` names this prune.
     /// A `dry` run only says what would be kept.
     pub fn prune(&self, policy: &Policy, grace_ms: i64, token: SnapshotId, dry: bool) -> Result<Pruned, VaultError> {
+        let mut pruned = self.retain(policy, dry)?;
+        if !dry {
+            self.sweep_unused(grace_ms, token, &mut pruned)?;
+        }
+        Ok(pruned)
+    }
+
+    /// Forgets the snapshots that the policy does not keep; what they used stays until it is swept.
+    pub fn retain(&self, policy: &Policy, dry: bool) -> Result<Pruned, VaultError> {
         policy.check()?;
         let listing = self.list()?;
         if let Some((id, source)) = listing.unreadable.into_iter().next() {
             return Err(VaultError::Unsure { name: manifest::name(SNAPSHOTS, id), source: Box::new(source) });
         }
         let mut pruned = Pruned { kept: retention::keep(&listing.snapshots, policy)?, ..Pruned::default() };
-        self.keep_only_copies(&listing.snapshots, &mut pruned.kept)?;
-        let gone = listing.snapshots.iter().filter(|manifest| !pruned.kept.contains_key(&manifest.id));
+        let is_kept = |pruned: &Pruned, manifest: &Manifest| pruned.kept.contains_key(&manifest.id);
+        if !listing.snapshots.iter().all(|manifest| is_kept(&pruned, manifest)) {
+            self.keep_only_copies(&listing.snapshots, &mut pruned.kept)?;
+        }
+        let gone = listing.snapshots.iter().filter(|manifest| !is_kept(&pruned, manifest));
         pruned.forgotten = gone.map(|manifest| manifest.id).collect();
-        if dry {
-            return Ok(pruned);
+        if !dry {
+            pruned.forgotten.iter().try_for_each(|id| self.forget(*id))?;
         }
-        for id in &pruned.forgotten {
-            self.forget(*id)?;
-        }
-        pruned.erased = self.carry_out(None)? + self.finish_erasures()?;
-        self.sweep(grace_ms, token, &mut pruned)?;
         Ok(pruned)
+    }
+
+    /// Carries out erasures that are still open, and deletes what nothing has used for `grace_ms`.
+    pub fn sweep_unused(&self, grace_ms: i64, token: SnapshotId, pruned: &mut Pruned) -> Result<(), VaultError> {
+        pruned.erased = self.carry_out(None)? + self.finish_erasures()?;
+        self.sweep(grace_ms, token, pruned)
     }
 
     /// A snapshot whose entries are not all in some kept one is kept too: newest first, so that few are.
@@ -146,7 +161,8 @@ impl Vault {
         for old in self.objects.list(FORGOTTEN)?.into_iter().filter(|object| object.changed_ms < before_ms) {
             self.objects.delete(&old.name)?;
         }
-        let used = self.used()?;
+        let mut used = self.used()?;
+        self.keep_uncovered(before_ms, &mut used, pruned)?;
         for folder in ["segments", "pages", REPLACED, CLOCK] {
             for object in self.objects.list(folder)? {
                 if object.changed_ms < before_ms && !used.contains(&object.name) {

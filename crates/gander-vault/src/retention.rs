@@ -70,7 +70,9 @@ pub fn keep(snapshots: &[Manifest], policy: &Policy) -> Result<BTreeMap<Snapshot
     }
     let mut kept: BTreeMap<SnapshotId, BTreeSet<Keep>> = BTreeMap::new();
     for (_, mut snapshots) in by_journal {
-        snapshots.sort_by_key(|manifest| std::cmp::Reverse((manifest.at_ms, manifest.id)));
+        // By the journal's own count: a clock that was set back makes no snapshot old.
+        let order = |manifest: &Manifest| (manifest.epoch, manifest.revision, manifest.at_ms, manifest.id);
+        snapshots.sort_by_key(|manifest| std::cmp::Reverse(order(manifest)));
         // The newest is always kept, whatever the policy says of the others.
         for manifest in snapshots.iter().take(policy.last.max(1)) {
             kept.entry(manifest.id).or_default().insert(Keep::Last);

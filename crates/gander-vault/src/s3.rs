@@ -45,6 +45,9 @@ pub struct Bucket {
     /// The access key's secret; comes from the keyring or the environment, never from a file of ours.
     #[serde(skip)]
     pub secret_access_key: String,
+    /// A file with the secret, readable by its owner alone.
+    #[serde(default)]
+    pub secret_file: Option<std::path::PathBuf>,
     /// Whether an `http://` endpoint may be used (a server on this machine or a private network).
     #[serde(default)]
     pub allow_http: bool,

@@ -366,7 +366,8 @@ fn manifest_finding(id: SnapshotId, error: &VaultError) -> Finding {
     let remedy = if newer {
         "Open the vault with the version that made the snapshot. Other snapshots are not affected."
     } else {
-        "This snapshot is not complete and cannot be restored. The others are not affected; make a new one."
+        "This snapshot cannot be restored. The others are not affected: make a new one, then run \
+         `gander backup prune --discard-damaged`."
     };
     Finding {
         kind: if newer { "newer_snapshot" } else { "torn_manifest" }.into(),

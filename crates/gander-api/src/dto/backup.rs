@@ -169,7 +169,7 @@ pub struct ReadableExports {
 pub struct RestoreBody {
     /// Only these sessions, with what they are forked from; all of them when left out.
     pub sessions: Option<Vec<String>>,
-    /// Windows and drafts that are not here too.
+    /// Windows, drafts, queued prompts and open items that are not here too.
     pub windows: bool,
     /// Only say what would happen.
     pub dry_run: bool,
@@ -190,6 +190,10 @@ pub struct RestoreReport {
     pub windows: u64,
     /// Drafts put back.
     pub drafts: u64,
+    /// Queued prompts put back; their queues are held.
+    pub queue: u64,
+    /// What was still arriving, put back as entries marked `interrupted`.
+    pub open_items: u64,
     /// What happens to each session that changes.
     pub steps: Vec<RestoreStep>,
     /// Sessions that could not be restored; the others were.
@@ -239,6 +243,8 @@ pub struct PruneBody {
     pub weekly: Option<u64>,
     /// One a month.
     pub monthly: Option<u64>,
+    /// Move snapshots aside that cannot be read; what they alone hold stays in the vault.
+    pub discard_damaged: bool,
     /// Only say what would be kept.
     pub dry_run: bool,
 }
@@ -250,6 +256,12 @@ pub struct PruneReport {
     pub kept: Vec<KeptBackup>,
     /// Snapshots that are no longer listed. Their objects go a day later.
     pub forgotten: Vec<String>,
+    /// Snapshots that could not be read and were moved aside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discarded: Vec<String>,
+    /// Objects of these that stay, because what they hold is in no other snapshot.
+    #[serde(default)]
+    pub kept_alone: u64,
     /// Objects removed.
     pub removed: u64,
     /// Bytes freed.

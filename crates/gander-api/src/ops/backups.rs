@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use gander_model::SessionId;
 use gander_model::{Body, Kind, Seq};
-use gander_model::{SessionId, WindowId};
-use gander_vault::{Action, Created, Held, Manifest, Plan, Policy, Reason, SWEEP_GRACE_MS, Vault, VaultError, Wanted};
-use serde::Deserialize;
+use gander_vault::{
+    Action, Created, Held, Manifest, Plan, Policy, Pruned, Reason, SWEEP_GRACE_MS, Vault, VaultError, Wanted,
+};
 use serde_json::json;
-use serde_json::value::RawValue;
 
+use super::put_back;
 use crate::backups::BackupError;
 use crate::carrier::JournalTarget;
 use crate::dto::{self, rfc3339};
@@ -39,7 +40,7 @@ impl From<VaultError> for ApiError {
                 .todo("Free space where the vault is, then try again."),
             VaultError::Unsure { .. } => ApiError::new(Code::WrongState, detail)
                 .safe("Nothing that a readable snapshot uses was removed.")
-                .todo("Run `gander backup verify` and see the finding."),
+                .todo("Run `gander backup verify`; `gander backup prune --discard-damaged` moves what cannot be read aside."),
             _ => ApiError::internal(detail)
                 .safe("Every session and every earlier snapshot is as it was.")
                 .todo("Run `gander backup verify`; then try again."),
@@ -106,25 +107,6 @@ fn backup(manifest: &Manifest, own: gander_model::JournalId) -> dto::Backup {
 
 fn reason(reason: Reason) -> String {
     serde_json::to_value(reason).ok().and_then(|r| Some(r.as_str()?.to_owned())).unwrap_or_default()
-}
-
-#[derive(Deserialize)]
-struct WindowDocument {
-    id: WindowId,
-    ordinal: i64,
-    session_id: SessionId,
-    open: bool,
-    geometry: Option<Box<RawValue>>,
-    scroll: Option<Box<RawValue>>,
-}
-
-#[derive(Deserialize)]
-struct DraftDocument {
-    window_id: WindowId,
-    session_id: SessionId,
-    rev: u64,
-    text: String,
-    attachments: Box<RawValue>,
 }
 
 /// What is told of a snapshot that was made.
@@ -242,6 +224,7 @@ impl Gander {
             (made.exports, made.exported) = (Some(exports.folder), Some(exports.sessions));
             made.findings.extend(exports.findings);
         }
+        self.ctx.backups.tidy_soon();
         Ok(made)
     }
 
@@ -289,9 +272,10 @@ impl Gander {
             None => Wanted::All,
             Some(ids) => Wanted::Sessions(parse_ids(ids)?),
         };
+        let dry_run = wanted.dry_run;
         let _turn = self.ctx.backups.turn().await;
         let mut before = None;
-        if !wanted.dry_run {
+        if !dry_run {
             self.on_vault(move |vault| vault.snapshot(id).map(drop)).await?;
             before = Some(self.ctx.back_up(Reason::Restore).await?.manifest.id.to_string());
         }
@@ -303,6 +287,9 @@ impl Gander {
                 let plan = gander_vault::plan(&reader, &target, &sessions)?;
                 let mut report = preview(&plan, &reader);
                 if wanted.dry_run {
+                    if wanted.windows {
+                        put_back::foreseen(&target, &reader, &plan, &mut report)?;
+                    }
                     return Ok(report);
                 }
                 let done = plan.carry_out(&reader, &mut target, |_, _| {})?;
@@ -314,12 +301,15 @@ impl Gander {
                     session_finding("not_restored", "error", *session, detail, remedy)
                 }));
                 if wanted.windows {
-                    (report.windows, report.drafts) = windows(&target, reader.documents()?)?;
+                    put_back::documents(&mut target, &reader, &mut report)?;
                 }
                 Ok(report)
             })
             .await?;
         report.before = before;
+        if !dry_run && let Err(error) = self.ctx.compare_with_snapshots().await {
+            tracing::warn!(error = with_sources(&error), "the journal was not compared with its snapshots");
+        }
         Ok(report)
     }
 
@@ -343,7 +333,17 @@ impl Gander {
         };
         let _turn = self.ctx.backups.turn().await;
         let token = self.ctx.new_snapshot_id();
-        let pruned = self.on_vault(move |vault| vault.prune(&policy, SWEEP_GRACE_MS, token, body.dry_run)).await?;
+        let (pruned, discarded) = self
+            .on_vault(move |vault| {
+                policy.check()?;
+                let discarded = if body.discard_damaged { vault.discard_damaged(body.dry_run)? } else { Vec::new() };
+                // What is not moved yet cannot be judged.
+                if body.dry_run && !discarded.is_empty() {
+                    return Ok((Pruned::default(), discarded));
+                }
+                Ok((vault.prune(&policy, SWEEP_GRACE_MS, token, body.dry_run)?, discarded))
+            })
+            .await?;
         let words = |why: &gander_vault::Keep| json!(why).as_str().unwrap_or_default().to_owned();
         let kept = pruned
             .kept
@@ -352,6 +352,8 @@ impl Gander {
         Ok(dto::PruneReport {
             kept: kept.collect(),
             forgotten: pruned.forgotten.iter().map(ToString::to_string).collect(),
+            discarded: discarded.iter().map(ToString::to_string).collect(),
+            kept_alone: pruned.kept_alone,
             removed: pruned.removed,
             removed_bytes: pruned.removed_bytes,
         })
@@ -417,26 +419,4 @@ pub(super) fn preview(plan: &Plan, held: &dyn Held) -> dto::RestoreReport {
         });
     }
     report
-}
-
-/// Puts back windows and drafts that are not here.
-fn windows(target: &JournalTarget, documents: Vec<gander_vault::Document>) -> Result<(u64, u64), VaultError> {
-    let restored = target.0.write_blocking(move |tx| {
-        let (mut windows, mut drafts) = (0, 0);
-        for document in documents.iter().filter(|document| document.kind == "window") {
-            if let Ok(w) = serde_json::from_str::<WindowDocument>(&document.json) {
-                let (geometry, scroll) = (w.geometry.as_deref(), w.scroll.as_deref());
-                let back = tx.restore_window(w.id, w.ordinal, w.session_id, w.open, geometry, scroll)?;
-                windows += u64::from(back);
-            }
-        }
-        for document in documents.iter().filter(|document| document.kind == "draft") {
-            if let Ok(d) = serde_json::from_str::<DraftDocument>(&document.json) {
-                let back = tx.restore_draft(d.window_id, d.session_id, d.rev, &d.text, &d.attachments)?;
-                drafts += u64::from(back);
-            }
-        }
-        Ok((windows, drafts))
-    });
-    restored.map_err(|error| VaultError::Target(error.into()))
 }

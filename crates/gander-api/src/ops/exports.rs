@@ -1,12 +1,15 @@
 //! Sessions out as files that can be read without Gander, and back in.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 
 use gander_journal::{ReadError, Reader};
 use gander_model::{Hash, Seq, SessionId};
 use gander_vault::export::{self, Export, ExportedSession, Heading};
 use gander_vault::{Origin, Wanted, large_refs};
+use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
 use super::backups::preview;
 use crate::carrier::JournalTarget;
@@ -17,7 +20,7 @@ use crate::gander::{Ctx, Gander, blocking};
 use crate::jobs::Kind;
 
 /// An import, at most.
-pub const IMPORT_MAX_BYTES: usize = 512 * 1024 * 1024;
+const IMPORT_MAX_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 /// Forks of forks, at most.
 const ANCESTORS_MAX: usize = 1_000;
 
@@ -86,21 +89,33 @@ impl Gander {
         Ok(self.ctx.jobs.start(&self.ctx, Kind::Export(wanted.version)))
     }
 
+    /// Begins an import: what comes is kept in a file without a name, so that nothing of it stays when it is given up.
+    pub async fn new_import(&self) -> Result<Incoming, ApiError> {
+        self.check_serving()?;
+        let path = self.ctx.data_dir.join(format!(".import-{}", self.ctx.new_mark()));
+        let file = blocking(move || {
+            let file = fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+            fs::remove_file(&path).map(|()| file)
+        });
+        let file = file.await.map_err(|error| not_kept(&error))?;
+        Ok(Incoming { gander: self.clone(), file: tokio::fs::File::from_std(file), bytes: 0 })
+    }
+
     /// Takes an export in JSON Lines in, verified whole first; only ever adds.
-    pub async fn import_sessions(&self, text: Vec<u8>) -> Result<dto::RestoreReport, ApiError> {
+    async fn import_sessions(&self, file: fs::File) -> Result<dto::RestoreReport, ApiError> {
         self.check_serving()?;
         let _turn = self.ctx.backups.turn().await;
         let journal = self.ctx.journal.clone();
         blocking(move || {
-            let export = export::import(&text).map_err(|error| {
+            let import = export::import(file).map_err(|error| {
                 ApiError::bad(format!("{}.", with_sources(&error)))
                     .safe("Nothing was imported; every session is as it was.")
                     .todo("Export the session again as JSON Lines, and import the whole file.")
             })?;
             let mut target = JournalTarget(journal);
-            let plan = gander_vault::plan(&export, &target, &Wanted::All)?;
-            let mut report = preview(&plan, &export);
-            let done = plan.carry_out(&export, &mut target, |_, _| {})?;
+            let plan = gander_vault::plan(&import, &target, &Wanted::All)?;
+            let mut report = preview(&plan, &import);
+            let done = plan.carry_out(&import, &mut target, |_, _| {})?;
             if let Some((session, error)) = done.failed.first() {
                 let detail = format!("Session {session} could not be imported: {}.", with_sources(error));
                 return Err(ApiError::new(Code::WrongState, detail).safe("Nothing that was here is changed."));
@@ -111,6 +126,38 @@ impl Gander {
         })
         .await
     }
+}
+
+/// A file that is being taken in.
+pub struct Incoming {
+    gander: Gander,
+    file: tokio::fs::File,
+    bytes: u64,
+}
+
+impl Incoming {
+    /// The next piece of it.
+    pub async fn write(&mut self, piece: &[u8]) -> Result<(), ApiError> {
+        self.bytes += piece.len() as u64;
+        if self.bytes > IMPORT_MAX_BYTES {
+            return Err(ApiError::new(Code::TooLarge, format!("An import may have {IMPORT_MAX_BYTES} bytes.")));
+        }
+        self.file.write_all(piece).await.map_err(|error| not_kept(&error))
+    }
+
+    /// That was all: it is verified whole, and imported.
+    pub async fn finish(mut self) -> Result<dto::RestoreReport, ApiError> {
+        self.file.flush().await.map_err(|error| not_kept(&error))?;
+        self.file.rewind().await.map_err(|error| not_kept(&error))?;
+        let file = self.file.into_std().await;
+        self.gander.import_sessions(file).await
+    }
+}
+
+fn not_kept(error: &std::io::Error) -> ApiError {
+    ApiError::new(Code::NotSaving, format!("The import could not be kept while it came: {error}."))
+        .safe("Nothing was imported; every session is as it was.")
+        .todo("Free space in the data folder, then try again.")
 }
 
 /// A session with what it is forked from, and large contents as long as they are `large_max` bytes in all.

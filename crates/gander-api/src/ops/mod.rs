@@ -4,6 +4,7 @@ mod agents;
 mod backups;
 mod blobs;
 mod exports;
+mod put_back;
 mod queue;
 mod sessions;
 mod store;
@@ -13,7 +14,7 @@ mod windows;
 
 pub(crate) use backups::made;
 pub use blobs::{BLOB_MAX_BYTES, Upload};
-pub use exports::{Exported, IMPORT_MAX_BYTES};
+pub use exports::{Exported, Incoming};
 pub(crate) use exports::{collect, slug};
 pub use store::StoredGrant;
 pub use upgrade::{upgrade_keys, upgrade_status};

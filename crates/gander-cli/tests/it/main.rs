@@ -4,6 +4,7 @@
 mod alone;
 mod backup;
 mod bad_input;
+mod bucket;
 mod running;
 mod storm;
 mod upgrade;

@@ -1,15 +1,21 @@
 //! Sessions as files, out and in.
 
-use axum::body::Bytes;
+use std::time::Duration;
+
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use gander_api::ApiError;
+use futures::StreamExt;
 use gander_api::dto::{ExportQuery, ExportsBody, Job, Problem as ProblemBody, RestoreReport};
+
+use gander_api::{ApiError, Code};
 
 use crate::headers::DATA_POLICY;
 use crate::problem::{Ask, Body, Problem, Reply, id, reply};
 use crate::server::App;
+
+/// How long an import may say nothing.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// A session as a file: `format` is `json`, `jsonl`, `markdown` or `html`. Data, whatever it says: sandboxed, and as an attachment.
 #[utoipa::path(get, path = "/sessions/{id}/export", tag = "sessions", operation_id = "exportSession",
@@ -43,6 +49,18 @@ pub async fn open_sessions(State(app): State<App>, Body(body): Body<ExportsBody>
 #[utoipa::path(post, path = "/import", tag = "sessions", operation_id = "importSessions",
     request_body(content_type = "application/x-ndjson", content = inline(Vec<u8>)),
     responses((status = 200, body = RestoreReport), (status = 400, body = ProblemBody), (status = 409, body = ProblemBody)))]
-pub async fn import(State(app): State<App>, body: Bytes) -> Reply<RestoreReport> {
-    reply(app.gander.import_sessions(body.to_vec()).await)
+pub async fn import(State(app): State<App>, body: axum::body::Body) -> Reply<RestoreReport> {
+    let mut incoming = app.gander.new_import().await?;
+    let mut pieces = body.into_data_stream();
+    loop {
+        let piece = tokio::time::timeout(SILENCE, pieces.next())
+            .await
+            .map_err(|_| ApiError::new(Code::TimedOut, "The import said nothing for 30 s."))?;
+        match piece {
+            Some(Ok(piece)) => incoming.write(&piece).await?,
+            Some(Err(error)) => return Err(ApiError::bad(format!("The import was cut off: {error}.")).into()),
+            None => break,
+        }
+    }
+    reply(incoming.finish().await)
 }

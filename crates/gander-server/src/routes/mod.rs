@@ -116,9 +116,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(backups::restore))
         .routes(routes!(exports::export))
         .layer(DefaultBodyLimit::max(JSON_MAX_BYTES));
-    let files = OpenApiRouter::new()
-        .routes(routes!(exports::import))
-        .layer(DefaultBodyLimit::max(gander_api::IMPORT_MAX_BYTES));
+    let files = OpenApiRouter::new().routes(routes!(exports::import)).layer(DefaultBodyLimit::disable());
     OpenApiRouter::with_openapi(document).nest("/api/v1", bounded.merge(open_ended).merge(long).merge(files))
 }
 

@@ -368,3 +368,141 @@ async fn g11_an_exported_session_is_imported_elsewhere_with_its_chain() {
     assert_eq!(counts(&import(&parent).await.ok()), [0, 1, 0, 0]);
     assert_eq!(elsewhere.entries(&session).await, world.entries(&session).await);
 }
+
+/// Waits until a finding of this kind is open, or none is.
+async fn finding(world: &World, kind: &str, open: bool) -> Value {
+    let found = async {
+        loop {
+            let findings = world.get("findings").await.ok();
+            let found = findings["findings"].as_array().unwrap().iter().find(|f| f["kind"] == kind).cloned();
+            if found.is_some() == open {
+                return found.unwrap_or_default();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("{kind} open: {open}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g10_a_journal_put_back_in_time_is_told_with_the_restore_that_heals_it() {
+    let mut world = World::start().await;
+    let (_, session) = world.window().await;
+    world.turn(&session, "/echo early").await;
+    back_up(&world).await;
+    world.stop().await;
+    // An older copy of the whole folder but the vault, its witness included: it agrees with itself.
+    let dir = world.dir.path().to_owned();
+    let parts = ["journal.db", "witness"];
+    let old: Vec<_> = parts.iter().map(|name| std::fs::read(dir.join(name)).unwrap()).collect();
+    world.serve().await;
+    world.turn(&session, "/echo late").await;
+    let (_, new) = world.window().await;
+    world.turn(&new, "/echo new").await;
+    let made = back_up(&world).await;
+    let whole = world.entries(&session).await;
+    world.stop().await;
+    let newest = std::fs::read_dir(dir.join("vault/snapshots")).unwrap().count();
+    assert!(newest >= 2);
+    for (name, bytes) in parts.iter().zip(old) {
+        std::fs::write(dir.join(name), bytes).unwrap();
+    }
+    let _ = std::fs::remove_file(dir.join("journal.db-wal"));
+    world.serve().await;
+
+    let found = finding(&world, "journal_behind_snapshot", true).await;
+    assert_eq!((&found["severity"], &found["subject"]["count"]), (&json!("error"), &json!(2)), "{found}");
+    assert!(text(&found["remedy"]).contains("gander backup restore "), "{found}");
+    let snapshot = found["subject"]["snapshot"].clone();
+    // A new snapshot of what is left does not hide what is missing.
+    back_up(&world).await;
+    finding(&world, "journal_behind_snapshot", true).await;
+    world.restart().await;
+    finding(&world, "journal_behind_snapshot", true).await;
+
+    let done = restore(&world, &json!({"snapshot": snapshot}), json!({"windows": true})).await;
+    assert_eq!(counts(&done), [1, 1, 0, 0], "{done}");
+    finding(&world, "journal_behind_snapshot", false).await;
+    assert_eq!(world.entries(&session).await, whole);
+    let _ = made;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g09_g11_queue_and_unfinished_answers_come_back_with_windows() {
+    let world = World::start().await;
+    let (_, session) = world.window().await;
+    let mut changes = world.changes(None).await;
+    world.send(&session, "/stream 3 chunks 1 ms\n/hang").await;
+    changes.until("some of the answer", |change| change["type"] == "open_item").await;
+    let mut body = world.send_body(&session, &crate::world::id(), "/echo queued").await;
+    body["when_busy"] = json!("queue");
+    assert_eq!(world.post(&format!("sessions/{session}/turns"), body).await.json()["state"], "queued");
+    let made = back_up(&world).await;
+
+    let elsewhere = another_on(&world).await;
+    let told = restore(&elsewhere, &made, json!({"windows": true, "dry_run": true})).await;
+    let done = restore(&elsewhere, &made, json!({"windows": true})).await;
+    assert_eq!((&done["windows"], &done["queue"]), (&json!(1), &json!(1)), "{done}");
+    for what in ["added", "windows", "drafts", "queue", "open_items"] {
+        assert_eq!(told[what], done[what], "{what}: {told}");
+    }
+    assert!(done["open_items"].as_u64().unwrap() > 0, "{done}");
+    let queue = elsewhere.get(&format!("sessions/{session}/queue")).await.ok();
+    assert_eq!((&queue["held"], queue["items"].as_array().unwrap().len()), (&json!(true), 1), "{queue}");
+    let entries = elsewhere.entries(&session).await;
+    assert!(entries.iter().any(|entry| entry["body"].as_str().unwrap_or_default().contains("\"interrupted\":true")));
+    assert_eq!(kinds(&entries).last().unwrap(), "turn_ended");
+    let verified = job(&elsewhere, "jobs/verify", json!({})).await;
+    assert_eq!(verified["report"]["ok"], true, "{verified}");
+    // Nothing is doubled.
+    let again = restore(&elsewhere, &made, json!({"windows": true})).await;
+    assert_eq!((&again["queue"], &again["open_items"], &again["copied"]), (&json!(0), &json!(0), &json!(0)), "{again}");
+    assert_eq!(elsewhere.entries(&session).await.len(), entries.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_follows_each_snapshot_and_an_empty_policy_removes_nothing() {
+    let mut world = World::closed();
+    let config = world.dir.path().join("config.toml");
+    let keep =
+        |last: u32| format!("[backup]\nkeep = {{ last = {last}, hourly = 0, daily = 0, weekly = 0, monthly = 0 }}\n");
+    std::fs::write(&config, keep(0)).unwrap();
+    world.serve().await;
+    let (_, session) = world.window().await;
+    for n in 0..3 {
+        world.turn(&session, &format!("/echo {n}")).await;
+        back_up(&world).await;
+    }
+    let found = finding(&world, "backups_not_pruned", true).await;
+    assert!(text(&found["detail"]).contains("keeps nothing"), "{found}");
+    let count = async |world: &World| world.get("backups").await.ok()["backups"].as_array().unwrap().len();
+    assert_eq!(count(&world).await, 3);
+    world.stop().await;
+    std::fs::write(&config, keep(2)).unwrap();
+    world.serve().await;
+    world.turn(&session, "/echo more").await;
+    back_up(&world).await;
+    let pruned = async {
+        while count(&world).await > 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, pruned).await.expect("the old ones are forgotten");
+    finding(&world, "backups_not_pruned", false).await;
+    assert_eq!(world.post("backups/verify", json!({})).await.ok()["ok"], true);
+
+    // A torn manifest stops it, and is moved aside on request.
+    let listed = world.get("backups").await.ok();
+    let oldest = text(&listed["backups"][1]["id"]);
+    let manifest = vault_of(&world).join(format!("snapshots/{oldest}.json"));
+    let bytes = std::fs::read(&manifest).unwrap();
+    std::fs::write(&manifest, &bytes[..bytes.len() / 2]).unwrap();
+    world.post("backups/prune", json!({})).await.refused(409, "wrong_state");
+    let preview = world.post("backups/prune", json!({"discard_damaged": true, "dry_run": true})).await.ok();
+    assert_eq!(preview["discarded"], json!([oldest]), "{preview}");
+    assert!(manifest.exists());
+    let done = world.post("backups/prune", json!({"discard_damaged": true})).await.ok();
+    assert_eq!(done["discarded"], json!([oldest]), "{done}");
+    assert!(!manifest.exists());
+    world.post("backups/prune", json!({})).await.ok();
+}

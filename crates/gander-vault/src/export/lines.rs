@@ -1,71 +1,69 @@
 //! JSON Lines: a first line, one line a session, entry and large content, and a last line that says how many there
-//! were. Nothing of it is trusted on the way back in: every hash is recomputed.
+//! were. What is read back is in `import`.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use gander_model::chain::{Damage, Walk, check_body};
+use gander_model::chain::Damage;
 use gander_model::entry::StoredBody;
-use gander_model::hash::content_hash;
-use gander_model::{Body, Entry, EntryHeader, Hash, Head, Kind, Salt, Seq, SessionId};
+use gander_model::{Entry, EntryHeader, Hash, Head, Kind, Salt, Seq, SessionId};
 use serde::{Deserialize, Serialize};
 
-use super::{Export, ExportedSession, Heading, rfc3339};
+use super::{Export, Heading, rfc3339};
 use crate::Origin;
-use crate::segment::BEGINNING;
 
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
-struct First {
-    gander: String,
-    v: u32,
-    name: String,
+pub(super) struct First {
+    pub gander: String,
+    pub v: u32,
+    pub name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    agent: Option<String>,
+    pub agent: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    cwd: Option<String>,
+    pub cwd: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct SessionLine {
-    id: SessionId,
-    head: Head,
+pub(super) struct SessionLine {
+    pub id: SessionId,
+    pub head: Head,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    forked_from: Option<Origin>,
+    pub forked_from: Option<Origin>,
 }
 
 /// An entry as the HTTP interface gives it out, and `at_ms`, which the hash covers.
 #[derive(Serialize, Deserialize)]
-struct EntryLine {
-    session_id: SessionId,
-    seq: Seq,
-    at: String,
-    at_ms: i64,
-    kind: Kind,
-    body: Option<String>,
-    salt: Option<Salt>,
-    body_hash: Hash,
-    hash: Hash,
-    erased: bool,
+pub(super) struct EntryLine {
+    pub session_id: SessionId,
+    pub seq: Seq,
+    pub at: String,
+    pub at_ms: i64,
+    pub kind: Kind,
+    pub body: Option<String>,
+    pub salt: Option<Salt>,
+    pub body_hash: Hash,
+    pub hash: Hash,
+    pub erased: bool,
 }
 
 #[derive(Serialize, Deserialize)]
-struct LargeLine {
-    hash: Hash,
-    bytes: u64,
-    base64: String,
+pub(super) struct LargeLine {
+    pub hash: Hash,
+    pub bytes: u64,
+    pub base64: String,
 }
 
 #[derive(Serialize, Deserialize, PartialEq, Eq, Debug, Clone, Copy)]
-struct End {
-    sessions: u64,
-    entries: u64,
-    large: u64,
+pub(super) struct End {
+    pub sessions: u64,
+    pub entries: u64,
+    pub large: u64,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Line {
+pub(super) enum Line {
     Session(SessionLine),
     Entry(EntryLine),
     Large(LargeLine),
@@ -99,6 +97,9 @@ pub enum ImportError {
         /// What does not fit.
         damage: Damage,
     },
+    /// The file failed.
+    #[error("the file cannot be read")]
+    Read(#[from] std::io::Error),
     /// The last line is missing or counts something else.
     #[error("the file is cut off: its last line is missing or counts more than there is")]
     CutOff,
@@ -151,93 +152,8 @@ fn entry_line(entry: &Entry) -> EntryLine {
     }
 }
 
-/// Reads an export back. Every chain is walked, every body and large content recomputed.
-pub fn import(text: &[u8]) -> Result<Export, ImportError> {
-    let mut numbered = text.split(|byte| *byte == b'\n').enumerate().map(|(at, line)| (at + 1, line));
-    let (_, first) = numbered.next().ok_or(ImportError::NotAnExport)?;
-    let first: First = serde_json::from_slice(first).map_err(|_| ImportError::NotAnExport)?;
-    if first.gander != "sessions" {
-        return Err(ImportError::NotAnExport);
-    }
-    if first.v != VERSION {
-        return Err(ImportError::Newer(first.v));
-    }
-    let heading = Heading { name: first.name, agent: first.agent, cwd: first.cwd };
-    let mut export = Export { heading, ..Export::default() };
-    let mut open: Option<(Walk, Head)> = None;
-    let mut end = None;
-    for (line, text) in numbered.filter(|(_, text)| !text.is_empty()) {
-        let odd = |why: String| ImportError::Line { line, why };
-        let parsed: Line = serde_json::from_slice(text).map_err(|e| odd(e.to_string()))?;
-        if end.is_some() {
-            return Err(odd("it comes after the last line".into()));
-        }
-        if !matches!(parsed, Line::Entry(_)) {
-            close(&mut export, open.take(), line)?;
-        }
-        match parsed {
-            Line::Session(session) => {
-                if export.sessions.iter().any(|known| known.id == session.id) {
-                    return Err(odd(format!("session {} comes twice", session.id)));
-                }
-                let beginning = session.forked_from.map_or(BEGINNING, |pin| pin.head);
-                open = Some((Walk::after(beginning), session.head));
-                let pin = session.forked_from;
-                export.sessions.push(ExportedSession { id: session.id, pin, entries: Vec::new() });
-            }
-            Line::Entry(entry) => {
-                let (Some(session), Some((walk, _))) = (export.sessions.last_mut(), open.as_mut()) else {
-                    return Err(odd("an entry stands outside its session".into()));
-                };
-                if entry.session_id != session.id {
-                    return Err(odd(format!("an entry of session {} stands in another", entry.session_id)));
-                }
-                let entry = entry_of(entry).map_err(odd)?;
-                let damaged = |damage| ImportError::Damaged { line, session: session.id, damage };
-                walk.step(&entry.header).map_err(damaged)?;
-                check_body(&entry, true).map_err(damaged)?;
-                session.entries.push(entry);
-            }
-            Line::Large(large) => {
-                let bytes = BASE64_STANDARD.decode(&large.base64).map_err(|e| odd(e.to_string()))?;
-                if content_hash(&bytes) != large.hash || bytes.len() as u64 != large.bytes {
-                    return Err(odd(format!("the large content {} was altered", large.hash)));
-                }
-                export.large.insert(large.hash, bytes);
-            }
-            Line::End(said) => end = Some(said),
-        }
-    }
-    let entries = export.sessions.iter().map(|session| session.entries.len() as u64).sum();
-    let counted = End { sessions: export.sessions.len() as u64, entries, large: export.large.len() as u64 };
-    if end != Some(counted) {
-        return Err(ImportError::CutOff);
-    }
-    Ok(export)
-}
-
-fn close(export: &mut Export, open: Option<(Walk, Head)>, line: usize) -> Result<(), ImportError> {
-    let (Some((walk, head)), Some(session)) = (open, export.sessions.last()) else { return Ok(()) };
-    walk.finish(head).map_err(|damage| ImportError::Damaged { line, session: session.id, damage })?;
-    // The chain covers what is pinned; whose it is, only the first own entry says.
-    let first = session.entries.first().filter(|entry| entry.header.kind == Kind::FORKED);
-    let said = first.and_then(|entry| Body::parse(&entry.body.as_ref()?.bytes).ok()?.data_as::<Forked>());
-    let pinned = session.pin.map(|pin| Forked { session_id: pin.session, seq: pin.head.seq, hash: pin.head.hash });
-    if said != pinned {
-        let why = format!("session {} is forked from elsewhere than its first entry says", session.id);
-        return Err(ImportError::Line { line, why });
-    }
-    Ok(())
-}
-
-#[derive(Deserialize, PartialEq, Eq)]
-struct Forked {
-    session_id: SessionId,
-    seq: Seq,
-    hash: Hash,
-}
-
-fn entry_of(line: EntryLine) -> Result<Entry, String> {
+/// The entry of a line.
+pub(super) fn entry_of(line: EntryLine) -> Result<Entry, String> {
     let body = match (line.salt, line.body) {
         (Some(salt), Some(text)) => Some(StoredBody { salt, bytes: text.into_bytes() }),
         (None, None) if line.erased => None,

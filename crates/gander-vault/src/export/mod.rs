@@ -3,23 +3,22 @@
 
 mod block;
 mod html;
+mod import;
 mod json;
 mod lines;
 mod markdown;
 
 use std::collections::BTreeMap;
 
-use gander_model::{Entry, Hash, Head, Seq, SessionId};
+use gander_model::{Entry, Hash, Head, SessionId};
 
-use crate::page::{LargeRecord, SessionRecord};
-use crate::restore::Held;
+use crate::Origin;
 use crate::segment::BEGINNING;
-use crate::source::large_refs;
-use crate::{Origin, VaultError};
 
 pub use html::html;
+pub use import::{Import, import};
 pub use json::json;
-pub use lines::{ImportError, import, lines};
+pub use lines::{ImportError, lines};
 pub use markdown::markdown;
 
 /// One session's own entries, as far as they are exported.
@@ -84,65 +83,6 @@ impl Export {
         self.sessions.iter().enumerate().flat_map(move |(at, session)| {
             session.entries.iter().filter(move |entry| at == last || entry.header.kind.is_conversation())
         })
-    }
-
-    fn record(&self, session: &ExportedSession) -> SessionRecord {
-        let bodies = session.entries.iter().filter_map(|e| Some((&e.header.kind, &e.body.as_ref()?.bytes)));
-        let refs = bodies.flat_map(|(kind, bytes)| large_refs(kind, bytes));
-        let here = refs.filter(|large| self.large.contains_key(&large.hash));
-        let large = here.map(|large| LargeRecord { hash: large.hash, bytes: large.bytes, parts: Vec::new() });
-        SessionRecord {
-            id: session.id,
-            head: session.head(),
-            held: session.head(),
-            pin: session.pin,
-            status: "active".to_owned(),
-            damage: None,
-            runs: Vec::new(),
-            large: large.collect(),
-        }
-    }
-
-    fn find(&self, id: SessionId) -> Result<&ExportedSession, VaultError> {
-        self.sessions.iter().find(|session| session.id == id).ok_or(VaultError::NoSession(id))
-    }
-}
-
-impl Held for Export {
-    fn all(&self) -> Result<(Vec<SessionRecord>, u64), VaultError> {
-        Ok((self.sessions.iter().map(|session| self.record(session)).collect(), 0))
-    }
-
-    fn one(&self, id: SessionId) -> Result<SessionRecord, VaultError> {
-        Ok(self.record(self.find(id)?))
-    }
-
-    fn hash_at(&self, record: &SessionRecord, seq: Seq) -> Result<Option<Hash>, VaultError> {
-        if seq == record.beginning().seq {
-            return Ok(Some(record.beginning().hash));
-        }
-        let entries = &self.find(record.id)?.entries;
-        Ok(entries.iter().find(|entry| entry.header.seq == seq).map(|entry| entry.header.hash))
-    }
-
-    fn entries(
-        &self,
-        record: &SessionRecord,
-        after: Seq,
-        take: &mut dyn FnMut(Entry) -> Result<bool, VaultError>,
-    ) -> Result<(), VaultError> {
-        for entry in self.find(record.id)?.entries.iter().filter(|entry| entry.header.seq > after) {
-            if !take(entry.clone())? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn large(&self, record: &LargeRecord, take: &mut dyn FnMut(&[u8])) -> Result<bool, VaultError> {
-        let bytes = self.large.get(&record.hash);
-        bytes.inspect(|bytes| take(bytes));
-        Ok(bytes.is_some())
     }
 }
 

@@ -52,6 +52,7 @@ fn open(service: &Service, at: SocketAddr, secret: &str) -> Result<Vault, VaultE
         access_key_id: "key".into(),
         secret_access_key: secret.into(),
         allow_http: true,
+        secret_file: None,
     };
     Vault::bucket(&bucket, service.runtime.handle().clone())
 }

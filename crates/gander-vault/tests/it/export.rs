@@ -1,5 +1,8 @@
 use gander_model::{Body, By, Kind, Seq};
-use gander_vault::export::{Export, ExportedSession, Heading, ImportError, html, import, json, lines, markdown};
+use gander_vault::Held;
+use gander_vault::export::{
+    Export, ExportedSession, Heading, Import, ImportError, html, import, json, lines, markdown,
+};
 use gander_vault::{Wanted, plan};
 use serde_json::{Value, json};
 
@@ -58,13 +61,38 @@ fn story() -> (Journal, Export) {
     (journal, export)
 }
 
+type File<'a> = Import<std::io::Cursor<&'a [u8]>>;
+
+fn read(text: &[u8]) -> Result<File<'_>, ImportError> {
+    import(std::io::Cursor::new(text))
+}
+
+/// All that a file holds, as whoever restores it sees it; large contents that entries name are whole.
+fn held(file: &File<'_>) -> Vec<ExportedSession> {
+    let mut sessions = Vec::new();
+    for record in file.all().unwrap().0 {
+        let mut entries = Vec::new();
+        let mut take = |entry| {
+            entries.push(entry);
+            Ok(true)
+        };
+        file.entries(&record, record.beginning().seq, &mut take).unwrap();
+        for content in &record.large {
+            let mut bytes = Vec::new();
+            assert!(file.large(content, &mut |part| bytes.extend_from_slice(part)).unwrap());
+            assert_eq!(gander_model::hash::content_hash(&bytes), content.hash);
+        }
+        sessions.push(ExportedSession { id: record.id, pin: record.pin, entries });
+    }
+    sessions
+}
+
 #[test]
 fn g11_json_lines_come_back_with_their_chains_and_only_add() {
     let (journal, export) = story();
     let text = lines(&export);
-    let back = import(&text).unwrap();
-    assert_eq!(back, export);
-    assert_eq!(lines(&back), text);
+    let back = read(&text).unwrap();
+    assert!(back.heading == export.heading && held(&back) == export.sessions);
 
     let mut target = Journal::new(92);
     let plan_of = |target: &Journal| plan(&back, target, &Wanted::All).unwrap();
@@ -88,20 +116,20 @@ fn an_altered_or_cut_file_is_refused_whole() {
     let text = String::from_utf8(lines(&export)).unwrap();
     let all: Vec<&str> = text.lines().collect();
     for cut in 0..all.len() {
-        assert!(import(all[..cut].join("\n").as_bytes()).is_err(), "cut after line {cut}");
+        assert!(read(all[..cut].join("\n").as_bytes()).is_err(), "cut after line {cut}");
     }
     for at in 1..all.len() - 1 {
         let without: Vec<_> = all.iter().enumerate().filter(|(n, _)| *n != at).map(|(_, line)| *line).collect();
-        assert!(import(without.join("\n").as_bytes()).is_err(), "without line {at}");
+        assert!(read(without.join("\n").as_bytes()).is_err(), "without line {at}");
         let mut swapped = all.clone();
         swapped.swap(at, at + 1);
-        assert!(import(swapped.join("\n").as_bytes()).is_err(), "lines {at} and {} swapped", at + 1);
+        assert!(read(swapped.join("\n").as_bytes()).is_err(), "lines {at} and {} swapped", at + 1);
     }
     let altered = text.replace("alert(1)", "alert(2)");
-    let Err(ImportError::Damaged { line, .. }) = import(altered.as_bytes()) else { panic!("noticed") };
+    let Err(ImportError::Damaged { line, .. }) = read(altered.as_bytes()) else { panic!("noticed") };
     assert_eq!(line, 4);
-    assert!(matches!(import(b"# a Markdown file\n"), Err(ImportError::NotAnExport)));
-    assert!(matches!(import(text.replacen("\"v\":1", "\"v\":2", 1).as_bytes()), Err(ImportError::Newer(2))));
+    assert!(matches!(read(b"# a Markdown file\n"), Err(ImportError::NotAnExport)));
+    assert!(matches!(read(text.replacen("\"v\":1", "\"v\":2", 1).as_bytes()), Err(ImportError::Newer(2))));
 }
 
 #[test]
@@ -112,8 +140,8 @@ fn a_flipped_bit_anywhere_in_a_line_never_comes_in_unnoticed() {
         let mut flipped = text.clone();
         flipped[at] ^= 1;
         // What no hash covers (the heading, the time in words) may differ; entries may not.
-        if let Ok(back) = import(&flipped) {
-            assert_eq!((back.sessions, back.large), (export.sessions.clone(), export.large.clone()), "at {at}");
+        if let Ok(back) = read(&flipped) {
+            assert!(held(&back) == export.sessions, "at {at}");
         }
     }
 }

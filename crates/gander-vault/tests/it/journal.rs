@@ -21,6 +21,7 @@ pub struct Session {
 #[derive(Clone)]
 pub struct Journal {
     pub id: JournalId,
+    pub revision: u64,
     pub sessions: BTreeMap<SessionId, Session>,
     pub large: HashMap<Hash, Vec<u8>>,
     pub documents: Vec<Document>,
@@ -37,6 +38,7 @@ impl Journal {
         id[6] = 0x70;
         Self {
             id: JournalId::from_bytes(id),
+            revision: 7,
             sessions: BTreeMap::new(),
             large: HashMap::new(),
             documents: Vec::new(),
@@ -142,7 +144,7 @@ impl Journal {
 
 impl Source for Journal {
     fn sealed(&self) -> Result<Sealed, SourceError> {
-        Ok(Sealed { journal: self.id, epoch: 1, revision: 7, root: self.root() })
+        Ok(Sealed { journal: self.id, epoch: 1, revision: self.revision, root: self.root() })
     }
 
     fn sessions(&self) -> Result<Vec<SourceSession>, SourceError> {

@@ -4,9 +4,11 @@
 
 #[cfg(feature = "s3")]
 mod bucket;
+mod compare;
 mod create;
 mod cut;
 mod damage;
+mod discard;
 mod erase;
 mod export;
 mod journal;

@@ -212,3 +212,18 @@ fn two_machines_on_one_vault_make_and_prune_side_by_side() {
     assert_same(&b, &restore_all(&world, 111));
     assert_eq!(listed(&world).len(), 6, "three of each machine");
 }
+
+#[test]
+fn a_clock_that_was_set_back_does_not_make_the_newest_snapshot_old() {
+    let (world, mut journal) = (world(), Journal::new(58));
+    let session = journal.session(5);
+    for (n, revision) in [(50, 1), (51, 2), (52, 3), (10, 4)] {
+        journal.say(session, &format!("line {n}"));
+        journal.revision = revision;
+        world.create(&journal, n).unwrap();
+    }
+    let pruned = prune(&world, Policy { last: 1, ..NOTHING }, 201);
+    assert_eq!(pruned.forgotten, [id(50), id(51), id(52)]);
+    assert_eq!(listed(&world), [id(10)]);
+    assert_same(&journal, &restore_all(&world, 10));
+}

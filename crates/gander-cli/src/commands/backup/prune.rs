@@ -14,7 +14,8 @@ use crate::times;
 #[derive(Args)]
 #[command(after_help = "Examples:
   gander backup prune --dry-run
-  gander backup prune --last 10 --daily 14 --monthly 12")]
+  gander backup prune --last 10 --daily 14 --monthly 12
+  gander backup prune --discard-damaged")]
 pub struct Prune {
     /// Keep so many of the newest
     #[arg(long, value_name = "N")]
@@ -31,6 +32,9 @@ pub struct Prune {
     /// Keep one a month, for so many months
     #[arg(long, value_name = "N")]
     monthly: Option<u64>,
+    /// Move snapshots aside that cannot be read; what they alone hold stays in the vault
+    #[arg(long)]
+    discard_damaged: bool,
     /// Only say what would be forgotten
     #[arg(long)]
     dry_run: bool,
@@ -40,14 +44,17 @@ impl Prune {
     pub async fn run(self, context: &Context<'_>) -> Result<Outcome, Failure> {
         let body = |dry_run: bool| {
             json!({"last": self.last, "hourly": self.hourly, "daily": self.daily, "weekly": self.weekly,
-                "monthly": self.monthly, "dry_run": dry_run})
+                "monthly": self.monthly, "discard_damaged": self.discard_damaged, "dry_run": dry_run})
         };
         let report = context
             .with_instance(async |instance| {
                 if !self.dry_run {
                     let preview = instance.client.post("backups/prune", &body(true)).await?;
-                    let going = preview["forgotten"].as_array().map_or(0, Vec::len);
-                    if going > 0 {
+                    let count = |name: &str| preview[name].as_array().map_or(0, Vec::len);
+                    let (going, damaged) = (count("forgotten"), count("discarded"));
+                    if damaged > 0 {
+                        confirm(&format!("Move {damaged} unreadable snapshots aside, and prune?"), context.yes)?;
+                    } else if going > 0 {
                         confirm(&format!("Forget {going} snapshots?"), context.yes)?;
                     }
                 }
@@ -59,7 +66,9 @@ impl Prune {
             let kept = report["kept"].as_array().map_or(0, Vec::len);
             let would = if self.dry_run { "Would be: " } else { "" };
             let freed = times::bytes(report["removed_bytes"].as_u64().unwrap_or_default());
-            format!("{would}{forgotten} forgotten, {kept} kept; {freed} freed\n")
+            let discarded = report["discarded"].as_array().map_or(0, Vec::len);
+            let aside = if discarded > 0 { format!("{discarded} moved aside, ") } else { String::new() };
+            format!("{would}{aside}{forgotten} forgotten, {kept} kept; {freed} freed\n")
         });
         Ok(Outcome::Done)
     }

@@ -24,7 +24,7 @@ pub struct Restore {
     /// Only this session, with what it is forked from (can be repeated)
     #[arg(long = "session", value_name = "ID")]
     sessions: Vec<String>,
-    /// Put back windows and drafts that are not here
+    /// Put back windows, drafts, queued prompts and what was still arriving, where they are not here
     #[arg(long)]
     windows: bool,
     /// Only say what would happen
@@ -62,7 +62,10 @@ impl Restore {
             report["added"], report["forwarded"], report["copied"], report["unchanged"]
         );
         if self.windows && !self.dry_run {
-            text.push_str(&format!("{} windows and {} drafts put back\n", report["windows"], report["drafts"]));
+            text.push_str(&format!(
+                "{} windows, {} drafts, {} queued prompts and {} interrupted items put back\n",
+                report["windows"], report["drafts"], report["queue"], report["open_items"]
+            ));
         }
         for step in report["steps"].as_array().into_iter().flatten() {
             let of = |name: &str| one_line(step[name].as_str().unwrap_or_default());

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::super::Context;
+use crate::client::FileBody;
 use crate::failure::Failure;
 use crate::output::Outcome;
 use crate::style::one_line;
@@ -21,11 +22,11 @@ pub struct Import {
 
 impl Import {
     pub async fn run(self, context: &Context<'_>) -> Result<Outcome, Failure> {
-        let bytes = std::fs::read(&self.file).map_err(|error| {
+        let file = FileBody::open(&self.file).map_err(|error| {
             Failure::new(format!("{} cannot be read.", self.file.display()), "Name a file that can.").because(&error)
         })?;
         let report = context
-            .with_instance(async |instance| instance.client.post_file("import", bytes, "application/x-ndjson").await)
+            .with_instance(async |instance| instance.client.post_file("import", file, "application/x-ndjson").await)
             .await?;
         context.output.result(&report, || {
             let mut text = format!(
