@@ -1776,6 +1776,11 @@ export interface components {
              */
             daily: number | null;
             /**
+             * @description Move snapshots aside that cannot be read; what they alone hold stays in the vault.
+             * @default false
+             */
+            discard_damaged: boolean;
+            /**
              * @description Only say what would be kept.
              * @default false
              */
@@ -1807,10 +1812,17 @@ export interface components {
         };
         /** @description What a prune did, or would do. */
         PruneReport: {
+            /** @description Snapshots that could not be read and were moved aside. */
+            discarded?: string[];
             /** @description Snapshots that are no longer listed. Their objects go a day later. */
             forgotten: string[];
             /** @description Snapshots that stay, and why. */
             kept: components["schemas"]["KeptBackup"][];
+            /**
+             * Format: int64
+             * @description Objects of these that stay, because what they hold is in no other snapshot.
+             */
+            kept_alone?: number;
             /**
              * Format: int64
              * @description Objects removed.
@@ -1945,7 +1957,7 @@ export interface components {
              */
             sessions: string[] | null;
             /**
-             * @description Windows and drafts that are not here too.
+             * @description Windows, drafts, queued prompts and open items that are not here too.
              * @default false
              */
             windows: boolean;
@@ -1976,6 +1988,16 @@ export interface components {
              * @description Sessions that were here in part.
              */
             forwarded: number;
+            /**
+             * Format: int64
+             * @description What was still arriving, put back as entries marked `interrupted`.
+             */
+            open_items: number;
+            /**
+             * Format: int64
+             * @description Queued prompts put back; their queues are held.
+             */
+            queue: number;
             /** @description What happens to each session that changes. */
             steps: components["schemas"]["RestoreStep"][];
             /**
