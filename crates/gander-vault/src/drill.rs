@@ -43,29 +43,36 @@ impl Drilled {
     }
 }
 
+/// The hash that a fork continues, and whether it came by.
+struct Pinned {
+    fork: SessionId,
+    hash: Hash,
+    seen: bool,
+}
+
 /// The store that is restored into.
 #[derive(Default)]
 struct Scratch {
     heads: Vec<(SessionId, Head)>,
     /// Entries that forks continue, and whether they came by.
-    pinned: HashMap<(SessionId, Seq), Vec<(SessionId, Hash, bool)>>,
+    pinned: HashMap<(SessionId, Seq), Vec<Pinned>>,
     large: HashSet<Hash>,
 }
 
 impl Scratch {
     fn pin(&mut self, fork: SessionId, Origin { session, head }: Origin) {
-        self.pinned.entry((session, head.seq)).or_default().push((fork, head.hash, false));
+        self.pinned.entry((session, head.seq)).or_default().push(Pinned { fork, hash: head.hash, seen: false });
     }
 
     fn saw(&mut self, session: SessionId, head: Head) {
-        for (_, hash, seen) in self.pinned.get_mut(&(session, head.seq)).into_iter().flatten() {
-            *seen |= *hash == head.hash;
+        for pinned in self.pinned.get_mut(&(session, head.seq)).into_iter().flatten() {
+            pinned.seen |= pinned.hash == head.hash;
         }
     }
 
     /// Forks whose parent did not come with the entry that they continue.
     fn rootless(&self) -> impl Iterator<Item = SessionId> {
-        self.pinned.values().flatten().filter(|(.., seen)| !seen).map(|(fork, ..)| *fork)
+        self.pinned.values().flatten().filter(|pinned| !pinned.seen).map(|pinned| pinned.fork)
     }
 }
 
