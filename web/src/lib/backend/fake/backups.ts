@@ -34,7 +34,7 @@ export function backupsOf(world: World): Pick<Backend, 'backups' | 'backUp' | 'v
       await wait(300);
       const steps = all[0]?.id === snapshot ? [] : lost.filter((step) => !request.sessions || request.sessions.includes(step.session_id));
       const of = (action: string) => steps.filter((step) => step.action === action).length;
-      return { added: of('added'), forwarded: of('forwarded'), copied: of('copied'), unchanged: held.size - 2, windows: request.windows ? 1 : 0, drafts: 0, steps, findings: [], before: request.dry_run ? null : fresh() };
+      return { added: of('added'), forwarded: of('forwarded'), copied: of('copied'), unchanged: held.size - 2, windows: request.windows ? 1 : 0, drafts: 0, queue: 0, open_items: 0, steps, findings: [], before: request.dry_run ? null : fresh() };
     },
     async pruneBackups(request) {
       await wait(120);
