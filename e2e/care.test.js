@@ -164,3 +164,49 @@ test('several sessions are archived, trashed and exported at once, and one undo 
   await until('all back', async () => (await statuses()).every((status) => status === 'active'));
   assert.deepEqual(problems, []);
 });
+
+test('a slash offers what the agent can do, by the keyboard', async (t) => {
+  const { gander, problems, page, id } = await chat(t, '/echo first');
+  const field = page.getByTestId('composer-text');
+  await field.pressSequentially('/');
+  await page.getByTestId('command').first().waitFor();
+  const all = await page.getByTestId('command').count();
+  assert.ok(all > 3, `${all} commands`);
+  await picture(page, 'commands');
+  await field.pressSequentially('ech');
+  const echo = page.locator('[data-testid=command][data-name=echo]');
+  await echo.waitFor();
+  assert.equal(await echo.getAttribute('aria-selected'), 'true');
+  assert.equal(await field.getAttribute('aria-activedescendant'), await echo.getAttribute('id'));
+
+  // Escape sends it away and leaves the text; Tab takes it, and what follows is a prompt like any other.
+  await page.keyboard.press('Escape');
+  await page.getByTestId('commands').waitFor({ state: 'detached' });
+  assert.equal(await field.inputValue(), '/ech');
+  await field.fill('');
+  await field.pressSequentially('/ech');
+  await echo.waitFor();
+  await page.keyboard.press('Tab');
+  assert.equal(await field.inputValue(), '/echo ');
+  await page.getByTestId('commands').waitFor({ state: 'detached' });
+  await field.pressSequentially('by its command');
+  await page.keyboard.press('Enter');
+  await page.locator('[data-kind=message]', { hasText: 'by its command' }).waitFor();
+  await until('the prompt', async () => (await gander.entries(id)).filter((entry) => entry.kind === 'prompt').length === 2);
+  assert.deepEqual(problems, []);
+});
+
+test('a purge says what the agents of the session still keep', async (t) => {
+  const { gander, problems, page, id } = await chat(t, '/echo gone for good');
+  await gander.api('PATCH', `sessions/${id}`, { status: 'trashed' });
+  await page.evaluate(() => (location.hash = '#/trashed'));
+  await page.getByTestId('purge').click();
+  const dialog = page.getByTestId('purge-dialog');
+  await dialog.getByRole('textbox').fill('purge');
+  await dialog.getByRole('button', { name: 'Purge for good' }).click();
+  await page.getByTestId('purged').waitFor();
+  await picture(page, 'purged');
+  await until('the words to go', async () => (await gander.entries(id)).filter((entry) => entry.kind === 'prompt' || entry.kind === 'message').every((entry) => entry.erased));
+  assert.equal((await gander.cli('verify', '--json')).code, 0);
+  assert.deepEqual(problems, []);
+});

@@ -1,6 +1,6 @@
 import type {
   Agent, AgentCheck, AgentCommand, AgentSpec, Attachment, BackupList, BackupMade, BackupReport, Change, Config, ContentBlock, ContinueHow, Draft, EntryPage, Finding, Folders, Geometry, Handover, Head, Health,
-  Job, Problem, PruneReport, PruneRequest, Queue, RestoreReport, RestoreRequest, ScrollPosition, SearchPage, SendRequest, Sent, Session, SessionFilter, SessionPage, Status, UpgradeReport, WindowState,
+  Job, Problem, PruneReport, PruneRequest, Purged, Queue, RestoreReport, RestoreRequest, ScrollPosition, SearchPage, SendRequest, Sent, Session, SessionFilter, SessionPage, Status, UpgradeReport, WindowState,
 } from './types';
 
 /** What the server refused, in its own words. `code` is stable; the rest is for people. */
@@ -97,7 +97,8 @@ export interface Backend {
   /** What the session's agent offers after a slash. */
   commands(id: string): Promise<AgentCommand[]>;
   fork(id: string, atSeq: number, windowId?: string): Promise<Session>;
-  purge(id: string): Promise<void>;
+  /** Erases what a trashed session says, and tells what its agents still keep. */
+  purge(id: string): Promise<Purged>;
   redact(id: string, seq: number): Promise<void>;
 
   send(sessionId: string, request: SendRequest): Promise<Sent>;

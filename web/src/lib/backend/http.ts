@@ -1,6 +1,6 @@
 import { BackendError, Unreachable, type Backend, type EntryBounds, type FeedHandlers } from './backend';
 import { openFeed } from './feed';
-import type { Agent, AgentCheck, AgentCommand, Attachment, BackupList, BackupMade, BackupReport, Config, Draft, EntryPage, Finding, Folders, Handover, Health, Job, Problem, PruneReport, Queue, RestoreReport, SearchPage, Sent, Session, SessionFilter, SessionPage, UpgradeReport, WindowState } from './types';
+import type { Agent, AgentCheck, AgentCommand, Attachment, BackupList, BackupMade, BackupReport, Config, Draft, EntryPage, Finding, Folders, Handover, Health, Job, Problem, PruneReport, Purged, Queue, RestoreReport, SearchPage, Sent, Session, SessionFilter, SessionPage, UpgradeReport, WindowState } from './types';
 
 const ROOT = '/api/v1';
 const TIMEOUT_MS = 20_000;
@@ -112,7 +112,7 @@ export function httpBackend(): Backend {
     commands: async (s) => (await get<{ commands: AgentCommand[] }>(`sessions/${id(s)}/commands`)).commands,
     fork: async (s, at_seq, window_id) =>
       (await post<{ session: Session }>(`sessions/${id(s)}/fork`, { at_seq, window_id })).session,
-    purge: (s) => post(`sessions/${id(s)}/purge`),
+    purge: (s) => post<Purged>(`sessions/${id(s)}/purge`, undefined, LONG_TIMEOUT_MS),
     redact: (s, seq) => post(`sessions/${id(s)}/redact`, { seq }),
 
     send: (s, body) => post<Sent>(`sessions/${id(s)}/turns`, body),

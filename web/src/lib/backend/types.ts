@@ -130,12 +130,8 @@ export interface Problem {
 export type VerifyReport = Closer<Wire['VerifyReport'], { findings: Finding[] }>;
 export type Job = Closer<Wire['Job'], { state: string; report: VerifyReport | null; error: Problem | null }>;
 
-/** A command that an agent offers at the start of a prompt; its name has no slash. */
-export interface AgentCommand {
-  name: string;
-  description: string;
-  hint?: string | null;
-}
+export type AgentCommand = Wire['Commands']['commands'][number];
+export type Purged = Closer<Wire['Purged'], { session: Session }>;
 
 export type Backup = Wire['Backup'];
 export type BackupList = Closer<Wire['BackupList'], { findings: Finding[] }>;

@@ -160,7 +160,11 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
       told(h);
       return { ...h.session };
     },
-    async purge(id) { held.delete(id); },
+    async purge(id) {
+      const { session } = need(id);
+      held.delete(id);
+      return { session, agents: [{ agent: 'goose', agent_session_id: '20261122_4', store: '/home/mira/.local/share/goose', erased: false, detail: 'goose keeps its own session 20261122_4. Delete it there: goose session remove.' }] };
+    },
     async redact(id, seq) {
       await wait(60);
       const h = need(id);
