@@ -103,6 +103,23 @@ pub enum OpenError {
     Read(#[from] ReadError),
 }
 
+impl OpenError {
+    /// What to do next, for a person.
+    pub fn todo(&self) -> &'static str {
+        match self {
+            OpenError::NoBackup { .. } => {
+                "See to the cause (free some space, or mend what [backup] in config.toml names) and start again; the \
+                 version that wrote it still opens it."
+            }
+            OpenError::MigrationWanted { .. } => {
+                "Run `gander serve`, or open Gander: it makes a backup, then brings the journal to its format."
+            }
+            OpenError::CheckFailed(_) => "The version before goes on; see `gander upgrade status`.",
+            _ => "Look at it with `gander doctor`; nothing was changed.",
+        }
+    }
+}
+
 /// What operations and sessions' tasks share.
 pub(crate) struct Ctx {
     pub journal: Journal,

@@ -60,6 +60,7 @@ impl Instance {
 pub fn not_serving(data_dir: &Path, error: &ServeError) -> Failure {
     let todo = match error {
         ServeError::Port { .. } => "Stop what listens there, or choose another port: gander serve --port N.",
+        ServeError::Open { source, .. } => source.todo(),
         _ => "Look at it with `gander doctor`; nothing was changed.",
     };
     Failure::new(format!("Gander could not be started on {}.", data_dir.display()), todo).because(error)

@@ -11,6 +11,7 @@ mod serve;
 mod sessions;
 mod start;
 mod stop;
+mod takeover;
 mod transcript;
 mod upgrade;
 mod verify;

@@ -8,7 +8,7 @@ use gander_upgrade::{Phase, Place, State, UpgradeId};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Context;
+use super::{Context, takeover};
 use crate::failure::Failure;
 use crate::instance::{Instance, not_serving};
 use crate::output::Outcome;
@@ -23,6 +23,9 @@ const NOT_TAKEN_OVER: u8 = 3;
 ///
 /// The first line of standard output is JSON: the address, the process, the data folder and the runtime file, which holds the
 /// token that programs use. The port is chosen once for a data folder and kept. Ends on Ctrl-C, SIGTERM or `gander stop`.
+///
+/// Where an older version serves the same data folder, it is asked to hand over: it takes no new turns, waits for running ones
+/// (--yes interrupts them; they can be continued), backs up, seals and ends. Nothing is killed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   gander serve
@@ -43,7 +46,11 @@ pub struct Serve {
 impl Serve {
     pub async fn run(self, context: &Context<'_>) -> Result<Outcome, Failure> {
         if let Some(running) = Instance::find(&context.data_dir).await? {
-            return Err(already_running(&context.data_dir, &running.client.url()));
+            // Within an upgrade, whoever drives it has seen to that.
+            let Some(older) = takeover::is_older(context).filter(|_| self.upgrade.is_none()) else {
+                return Err(already_running(&context.data_dir, &running.client.url()));
+            };
+            takeover::take_over(context, &running, &older).await?;
         }
         let running = start(&context.data_dir, self.port, self.upgrade).await?;
         let first = json!({

@@ -5,6 +5,7 @@ mod alone;
 mod backup;
 mod bad_input;
 mod bucket;
+mod handover;
 mod running;
 mod storm;
 mod upgrade;
