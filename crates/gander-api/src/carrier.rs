@@ -1,7 +1,7 @@
 //! The journal as the vault sees it: a source of snapshots, and a target of restores.
 
 use gander_journal::{CarriedDocument, CarriedSession, Journal, ReadError};
-use gander_model::{DataRef, Entry, Hash, Head, Seq, SessionId};
+use gander_model::{DataRef, Entry, Hash, Head, Seq, SessionId, store_root};
 use gander_vault::{Document, Origin, Sealed, SessionRecord, Source, SourceError, SourceSession, Target};
 
 /// The journal at one moment.
@@ -17,8 +17,10 @@ impl JournalSource {
         let epoch = journal.epoch();
         let (sealed, sessions, documents) = journal.read(|reader| {
             let revision = reader.revision()?;
-            let sealed = Sealed { journal: reader.journal_id()?, epoch, revision, root: reader.root()? };
-            Ok((sealed, reader.carried_sessions()?, reader.documents()?))
+            let sessions = reader.carried_sessions()?;
+            // The heads are all there, by ascending id: they are not read twice.
+            let root = store_root(sessions.len() as u64, sessions.iter().map(|session| (session.id, session.head)));
+            Ok((Sealed { journal: reader.journal_id()?, epoch, revision, root }, sessions, reader.documents()?))
         })?;
         let revision = sealed.revision;
         Ok((Self { journal: journal.clone(), sealed, sessions, documents }, revision))

@@ -13,7 +13,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::hash::Framed;
+use crate::hash::{BODY, ENTRY, Framed};
 use crate::{Hash, Kind, Salt, SessionId};
 
 /// An entry's place in its session, counted from 1. The only order of entries.
@@ -105,12 +105,12 @@ impl StoredBody {
 
 /// The hash of a body and its salt.
 pub fn body_hash(salt: &Salt, body: &[u8]) -> Hash {
-    Framed::new("gander body v1").field(&salt.0).long_field(body).finish()
+    Framed::of(&BODY).field(&salt.0).long_field(body).finish()
 }
 
 /// The hash of an entry after `previous`.
 pub fn entry_hash(session: SessionId, seq: Seq, at_ms: i64, kind: &Kind, previous: &Hash, body_hash: &Hash) -> Hash {
-    Framed::new("gander entry v1")
+    Framed::of(&ENTRY)
         .field(session.as_bytes())
         .field(&seq.0.to_be_bytes())
         .field(&at_ms.to_be_bytes())

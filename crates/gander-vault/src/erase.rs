@@ -454,7 +454,7 @@ fn without(
             Record::Run { session, after } => new.run(session, after),
             Record::Entry(entry) => {
                 let had = entry.body.is_some();
-                let entry = erased.strip(entry);
+                let entry = erased.strip(entry.to_entry());
                 changed |= had != entry.body.is_some();
                 new.entry(&entry);
             }

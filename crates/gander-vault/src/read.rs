@@ -36,7 +36,7 @@ impl Unpacked {
                 }
                 Record::Entry(entry) => {
                     let out_of_run = || VaultError::damaged(name, "an entry belongs to no run");
-                    run.as_mut().ok_or_else(out_of_run)?.push(entry);
+                    run.as_mut().ok_or_else(out_of_run)?.push(entry.to_entry());
                 }
                 Record::Large { hash, offset, bytes } => {
                     this.large.insert((hash, offset), bytes.to_vec());
@@ -98,18 +98,25 @@ impl Segments {
 
     /// Loads past the cache.
     pub fn load(&self, hash: &Hash) -> Result<Unpacked, VaultError> {
-        let Some(stored) = self.erased.stored_as(hash)? else { return Ok(Unpacked::default()) };
+        let Some((name, text)) = self.text(hash)? else { return Ok(Unpacked::default()) };
+        Unpacked::parse(&name, &text)
+    }
+
+    /// A segment's present name and its text; `None` when nothing of it is left.
+    pub fn text(&self, hash: &Hash) -> Result<Option<(String, Vec<u8>)>, VaultError> {
+        let Some(stored) = self.erased.stored_as(hash)? else { return Ok(None) };
         let name = Content::Segment.name(&stored);
         let bytes = match self.objects.get_content(Content::Segment, &stored) {
             // Erased from since this reader was opened.
             Err(VaultError::Missing { .. }) => match Erased::replacement(&self.objects, &stored)? {
                 Some(Some(next)) => self.objects.get_content(Content::Segment, &next)?,
-                Some(None) => return Ok(Unpacked::default()),
+                Some(None) => return Ok(None),
                 None => return Err(VaultError::Missing { name }),
             },
             other => other?,
         };
-        Unpacked::parse(&name, &segment::decompress(&name, &bytes)?)
+        let text = segment::decompress(&name, &bytes)?;
+        Ok(Some((name, text)))
     }
 
     /// A session's entries after `after`; `take` answers `false` to stop. Erased bodies are left out.

@@ -46,6 +46,7 @@ impl Vault {
             source,
         };
         private_folder(folder).map_err(|e| place(e.into()))?;
+        shelves(folder).map_err(|e| place(e.into()))?;
         let store = LocalFileSystem::new_with_prefix(folder).map_err(|e| place(e.into()))?.with_fsync(true);
         Self::over(Arc::new(store), "", runtime)
     }
@@ -131,6 +132,22 @@ fn write_marker(objects: &Objects) -> Result<(), VaultError> {
         Err(VaultError::Exists { .. }) => check_marker(&objects.get(MARKER)?),
         other => other,
     }
+}
+
+/// The 256 folders of pages and of segments, once: a folder that is made for an object would cost two syncs of its own.
+fn shelves(folder: &Path) -> std::io::Result<()> {
+    for kind in ["pages", "segments"] {
+        let kind = folder.join(kind);
+        if kind.join("ff").is_dir() {
+            continue;
+        }
+        for n in 0..=255_u8 {
+            private_folder(&kind.join(format!("{n:02x}")))?;
+        }
+        std::fs::File::open(&kind)?.sync_all()?;
+        std::fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
 }
 
 #[cfg(unix)]

@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use gander_model::{Hash, SessionId, hash::content_hash, root::store_root};
+use gander_model::{Hash, Head, SessionId, hash::content_hash, root::store_root};
 use serde::Serialize;
 
 use crate::erase::ErasedBody;
 use crate::manifest::{self, SNAPSHOTS};
 use crate::objects::Content;
 use crate::page::{self, LargeRecord, SessionRecord};
-use crate::read::{Segments, Unpacked};
+use crate::read::Segments;
+use crate::segment::{EntryRef, Record, Records};
 use crate::source::redacted;
 use crate::{Manifest, Run, SnapshotId, Vault, VaultError};
 
@@ -318,47 +319,106 @@ fn check_segments(
     found.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A run being checked.
+struct Checking<'e> {
+    run: Option<&'e Run>,
+    key: (SessionId, u64),
+    after: Head,
+    last: Option<Head>,
+    gapless: bool,
+    found: Found,
+}
+
+/// Looks at a segment once, from the front, without a copy of what it holds.
 fn check_segment(segments: &Segments, hash: &Hash, expected: &Expected) -> Result<Found, VaultError> {
-    let name = Content::Segment.name(hash);
-    let unpacked = segments.load(hash)?;
     let mut found = Found::default();
-    for ((session, _), run) in &expected.runs {
-        for entry in unpacked.run(&name, *session, run)? {
-            found.entries += 1;
-            let header = &entry.header;
-            match &entry.body {
-                Some(body) => {
-                    let erased = redacted(&header.kind, &body.bytes);
-                    found.listed.extend(erased.into_iter().flat_map(|(bodies, _)| bodies));
+    let (mut runs, mut large) = (HashSet::new(), HashSet::new());
+    let name = Content::Segment.name(hash);
+    if let Some((name, text)) = segments.text(hash)? {
+        let mut open: Option<Checking<'_>> = None;
+        for record in Records::new(&name, &text)? {
+            match record? {
+                Record::Run { session, after } => {
+                    finish(&name, open.take(), &mut runs, &mut found)?;
+                    let key = (session, after.seq.0);
+                    let run = expected.runs.get(&key);
+                    let found = Found::default();
+                    open = Some(Checking { run, key, after, last: None, gapless: true, found });
                 }
-                None => {
-                    let body = ErasedBody { session_id: *session, seq: header.seq, body_hash: header.body_hash };
-                    if !segments.erased.contains(&body) {
-                        found.gone.push(body);
+                Record::Entry(entry) => {
+                    let out_of_run = || VaultError::damaged(&name, "an entry belongs to no run");
+                    open.as_mut().ok_or_else(out_of_run)?.entry(segments, &entry);
+                }
+                Record::Large { hash: content, offset: 0, bytes } => {
+                    if let Some(record) = expected.large.get(&content) {
+                        if bytes.len() as u64 != record.bytes || content_hash(bytes) != content {
+                            return Err(lacks(&name, &content));
+                        }
+                        large.insert(content);
                     }
+                }
+                Record::Large { .. } | Record::Document(_) => {}
+            }
+        }
+        finish(&name, open.take(), &mut runs, &mut found)?;
+    }
+    if let Some((session, _)) = expected.runs.keys().find(|key| !runs.contains(key)) {
+        return Err(VaultError::damaged(&name, format!("it lacks entries of session {session}")));
+    }
+    let missing = |content: &&Hash| !large.contains(content) && !segments.erased.dropped(hash, content);
+    match expected.large.keys().find(missing) {
+        Some(content) => Err(lacks(&name, content)),
+        None => Ok(found),
+    }
+}
+
+fn lacks(name: &str, content: &Hash) -> VaultError {
+    VaultError::damaged(name, format!("it lacks the large content {content}"))
+}
+
+impl Checking<'_> {
+    fn entry(&mut self, segments: &Segments, entry: &EntryRef<'_>) {
+        let header = &entry.header;
+        let before = self.last.map_or(self.after.seq, |last| last.seq);
+        self.gapless &= header.seq == before.next();
+        self.last = Some(header.head());
+        self.found.entries += 1;
+        match entry.body {
+            Some((_, bytes)) => {
+                let erased = redacted(&header.kind, bytes);
+                self.found.listed.extend(erased.into_iter().flat_map(|(bodies, _)| bodies));
+            }
+            None => {
+                let body = ErasedBody { session_id: self.key.0, seq: header.seq, body_hash: header.body_hash };
+                if !segments.erased.contains(&body) {
+                    self.found.gone.push(body);
                 }
             }
         }
     }
-    for large in expected.large.values() {
-        check_large(segments, &name, hash, &unpacked, large)?;
-    }
-    Ok(found)
 }
 
-fn check_large(
-    segments: &Segments,
+/// The entries of a run must lead from its beginning to the head that the page names.
+fn finish(
     name: &str,
-    segment: &Hash,
-    unpacked: &Unpacked,
-    large: &LargeRecord,
+    open: Option<Checking<'_>>,
+    runs: &mut HashSet<(SessionId, u64)>,
+    found: &mut Found,
 ) -> Result<(), VaultError> {
-    let bytes = unpacked.large.get(&(large.hash, 0));
-    let fits = match bytes {
-        Some(bytes) => bytes.len() as u64 == large.bytes && content_hash(bytes) == large.hash,
-        None => segments.erased.dropped(segment, &large.hash),
-    };
-    if fits { Ok(()) } else { Err(VaultError::damaged(name, format!("it lacks the large content {}", large.hash))) }
+    let Some(mut open) = open else { return Ok(()) };
+    let session = open.key.0;
+    let Some(run) = open.run else { return Ok(()) };
+    if !open.gapless || !runs.insert(open.key) {
+        return Err(VaultError::damaged(name, format!("it lacks entries of session {session}")));
+    }
+    if open.after != run.after || open.last != Some(run.to) {
+        let why = format!("entries of session {session} do not lead to the recorded head {}", run.to.seq);
+        return Err(VaultError::damaged(name, why));
+    }
+    found.entries += open.found.entries;
+    found.gone.append(&mut open.found.gone);
+    found.listed.extend(open.found.listed);
+    Ok(())
 }
 
 fn manifest_finding(id: SnapshotId, error: &VaultError) -> Finding {
