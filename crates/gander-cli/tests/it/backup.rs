@@ -45,8 +45,8 @@ fn damage_in_the_vault_is_exit_status_one_and_names_the_object() {
     new_session(&gander, "/echo hello");
     done(&gander, &["backup", "create"]);
     let pages = std::fs::read_dir(home.gander_home().join("vault/pages")).unwrap();
-    let page = pages.map(|entry| std::fs::read_dir(entry.unwrap().path()).unwrap().next().unwrap().unwrap().path());
-    page.for_each(|page| std::fs::write(page, b"torn").unwrap());
+    let page = pages.flat_map(|entry| std::fs::read_dir(entry.unwrap().path()).unwrap());
+    page.for_each(|page| std::fs::write(page.unwrap().path(), b"torn").unwrap());
     let output = gander.run(&["backup", "verify", "--json"]).unwrap();
     assert_eq!(output.status.code(), Some(1));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
