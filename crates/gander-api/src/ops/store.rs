@@ -144,6 +144,10 @@ impl Gander {
     /// The cookie's name: other journals on this machine have others, so that no browser mixes them up.
     pub async fn cookie_name(&self) -> Result<String, ApiError> {
         let fresh = format!("gander-{}", &self.ctx.new_mark()[28..]);
+        if self.ctx.journal.read_only().is_some() {
+            let kept = self.ctx.read(|reader| reader.setting("cookie_name")).await?;
+            return Ok(kept.unwrap_or(fresh));
+        }
         let name = self
             .ctx
             .write(move |tx| match tx.reader()?.setting("cookie_name")? {
@@ -179,12 +183,18 @@ impl Gander {
         let hash: Hash = digest.parse().map_err(ApiError::internal)?;
         let grant = Grant { hash, label: label.to_owned(), at_ms: self.ctx.now_ms(), used_at_ms: self.ctx.now_ms() };
         let kept = stored(&grant);
-        self.ctx.write(move |tx| tx.grant_put(&grant)).await?;
+        // A journal that is only shown keeps nothing: the browser is let in for as long as this process serves.
+        if self.ctx.journal.read_only().is_none() {
+            self.ctx.write(move |tx| tx.grant_put(&grant)).await?;
+        }
         Ok(kept)
     }
 
     /// Forgets a browser's grant.
     pub async fn remove_grant(&self, id: &str) -> Result<(), ApiError> {
+        if self.ctx.journal.read_only().is_some() {
+            return Ok(());
+        }
         let kept = self.ctx.read(|reader| reader.grants()).await?;
         let hash = kept.iter().find(|grant| stored(grant).id == id).map(|grant| grant.hash);
         let hash = hash.ok_or_else(|| ApiError::not_found("grant", id))?;
