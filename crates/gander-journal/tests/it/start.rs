@@ -281,11 +281,16 @@ fn a_newer_format_is_shown_and_not_touched() {
     let dir = closed(bench);
     crate::support::tamper(dir.path(), |conn| {
         conn.execute_batch("UPDATE meta SET value = 9 WHERE key IN ('format', 'oldest_writer')").unwrap();
+        conn.execute_batch("UPDATE meta SET value = '7.8.9' WHERE key = 'written_by'").unwrap();
     });
     let bytes = fs::read(dir.path().join("journal.db")).unwrap();
     let bench = Bench { journal: open(dir.path()), dir };
     let reason = bench.journal.read_only().unwrap().to_owned();
     assert!(reason.contains("format 9") && reason.contains("newer"), "{reason}");
+    // Which version wrote it, and both ways to go on.
+    for words in ["gander 7.8.9", "gander upgrade rollback", "gander backup list"] {
+        assert!(reason.contains(words), "{reason}");
+    }
     assert!(
         matches!(&*bench.journal.status().borrow(), gander_journal::Saving::No { reason: told, .. } if *told == reason)
     );
