@@ -25,7 +25,7 @@ pub fn open(url: &str) -> bool {
     };
     let opener = command.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let Ok(mut opener) = opener else { return false };
-    let (ended, opened) = mpsc::channel();
+    let (ended, opened) = mpsc::sync_channel(1);
     thread::spawn(move || ended.send(opener.wait()));
     match opened.recv_timeout(OPENER_GIVES_UP) {
         // Windows' explorer says 1 when all went well.

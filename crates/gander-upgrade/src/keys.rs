@@ -44,7 +44,7 @@ pub struct Keys(Vec<PublicKey>);
 impl Keys {
     /// The key that the binary was built with, if any.
     pub fn built_in() -> Keys {
-        Keys(RELEASE_KEY.and_then(|text| parse(text)).into_iter().collect())
+        Keys(RELEASE_KEY.and_then(parse).into_iter().collect())
     }
 
     /// Adds one, as a base64 line or a whole public key file's text.

@@ -216,7 +216,7 @@ async fn a_purge_has_the_agents_own_memory_erased_or_says_what_stays() {
     world.patch(&format!("sessions/{session}"), json!({"status": "trashed"})).await.ok();
     let purged = world.post(&format!("sessions/{session}/purge"), json!({})).await.ok();
     assert_eq!((&purged["agents"][0]["agent"], &purged["agents"][0]["erased"]), (&json!("scratch"), &json!(true)));
-    assert_eq!(memories(world.dir.path()), [PathBuf::new(); 0], "{purged}");
+    assert_eq!(memories(world.dir.path()), Vec::<PathBuf>::new(), "{purged}");
     assert_eq!(agents_of(world.dir.path()), [0u32; 0], "no process of it is left that could write it again");
 
     let session = odd(&world, "keeps").await;
