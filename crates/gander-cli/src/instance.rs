@@ -11,6 +11,8 @@ use crate::failure::Failure;
 pub struct Instance {
     pub client: Client,
     pub data_dir: PathBuf,
+    /// What the instance that runs said of itself.
+    runtime: Option<RuntimeFile>,
     /// Set when this process serves.
     own: Option<gander_server::Running>,
 }
@@ -25,22 +27,35 @@ impl Instance {
         // A command that only passes by changes no format.
         options.gander.may_migrate = false;
         match Server::start(options).await {
-            Ok(own) => {
-                Ok(Self { client: Client::new(own.url(), own.token()), data_dir: data_dir.to_owned(), own: Some(own) })
-            }
+            Ok(own) => Ok(Self {
+                client: Client::new(own.url(), own.token()),
+                data_dir: data_dir.to_owned(),
+                runtime: None,
+                own: Some(own),
+            }),
             Err(error) => Err(not_serving(data_dir, &error)),
         }
     }
 
     /// The instance that runs on this data folder, if one does.
     pub async fn find(data_dir: &Path) -> Result<Option<Self>, Failure> {
-        let Ok(runtime) = RuntimeFile::read(data_dir) else { return Ok(None) };
-        let client = Client::new(&runtime.url, &runtime.token);
-        match client.answers().await {
-            Ok(true) => Ok(Some(Self { client, data_dir: data_dir.to_owned(), own: None })),
-            // The file of a killed process: its port is free, or belongs to another program by now.
-            Ok(false) | Err(NoAnswer::Gone(_) | NoAnswer::Broken(_) | NoAnswer::Malformed(_)) => Ok(None),
+        for runtime in RuntimeFile::all(data_dir) {
+            let client = Client::new(&runtime.url, &runtime.token);
+            match client.answers().await {
+                Ok(true) => {
+                    let runtime = Some(runtime);
+                    return Ok(Some(Self { client, data_dir: data_dir.to_owned(), runtime, own: None }));
+                }
+                // The file of a killed process: its port is free, or belongs to another program by now.
+                Ok(false) | Err(NoAnswer::Gone(_) | NoAnswer::Broken(_) | NoAnswer::Malformed(_)) => {}
+            }
         }
+        Ok(None)
+    }
+
+    /// What the instance that runs said of itself; nothing where this process serves.
+    pub fn runtime(&self) -> Option<&RuntimeFile> {
+        self.runtime.as_ref()
     }
 
     /// Whether this process serves, so that nothing goes on after the command.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use crate::failure::Failure;
-use crate::style::{Style, Tone, lines};
+use crate::style::{Style, Tone, lines, one_line};
 use crate::table::Table;
 
 /// How a command that was done ended.
@@ -71,14 +71,14 @@ impl Output {
     /// A line on standard error about what is going on; programs do not get it.
     pub fn note(&self, text: &str) {
         if !self.json {
-            eprintln!("{}", self.error_style.paint(Tone::Quiet, text));
+            eprintln!("{}", self.error_style.paint(Tone::Quiet, &lines(text)));
         }
     }
 
     /// Progress that replaces itself; only where a person looks on.
     pub fn progress(&self, text: &str) {
         if std::io::stderr().is_terminal() {
-            eprint!("\r\x1b[2K{}", self.error_style.paint(Tone::Quiet, text));
+            eprint!("\r\x1b[2K{}", self.error_style.paint(Tone::Quiet, &one_line(text)));
         }
     }
 

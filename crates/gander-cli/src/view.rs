@@ -1,5 +1,8 @@
 //! What the tables need of the server's answers. Everything else passes through untouched, so that an older command line
 //! gets along with a newer instance: fields that are missing are empty here, fields that are new go unseen.
+//!
+//! These are mirrors of the interface's own documents on purpose. Those are strict and belong to one version; the instance
+//! that answers may be of another one, in the middle of an upgrade most of all.
 
 use serde::Deserialize;
 use serde_json::Value;

@@ -234,7 +234,7 @@ impl Tx<'_> {
         let there = match size {
             Some(size) => size > from,
             // It was opened before and is none any more: it is an entry, with this part in it.
-            None => from > 0 || self.is_entry(part)?,
+            None => from > 0 || self.is_entry(part.session, part.item)?,
         };
         if !there {
             self.item_append(part)?;
@@ -242,17 +242,22 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Whether an item is open, or has just become an entry: for whoever repeats what may have been written already.
+    pub fn knows_item(&self, session: SessionId, item: ItemId) -> Result<bool> {
+        Ok(row(self.conn, session, item)?.is_some() || self.is_entry(session, item)?)
+    }
+
     /// Whether an item has become an entry of its turn. Looks at the session's last entries only: what is repeated is
     /// the last thing that was written.
-    fn is_entry(&self, part: &ItemPart<'_>) -> Result<bool> {
+    fn is_entry(&self, session: SessionId, id: ItemId) -> Result<bool> {
         let page = crate::entries::page(
             self.conn,
             self.verified,
-            part.session,
+            session,
             crate::entries::Bounds { after: None, before: None, limit: 8 },
         )?;
         let item = |view: &crate::view::EntryView| Body::parse(&view.entry.body.as_ref()?.bytes).ok()?.item;
-        Ok(page.entries.iter().any(|view| item(view) == Some(part.item)))
+        Ok(page.entries.iter().any(|view| item(view) == Some(id)))
     }
 
     /// A complete item becomes an entry.

@@ -45,8 +45,23 @@ impl Tx<'_> {
         tool_call: &RawValue,
         options: &RawValue,
     ) -> Result<(PermissionId, ItemId)> {
-        let permission = self.new_permission_id();
-        let item = self.new_item_id();
+        let ids = (self.new_permission_id(), self.new_item_id());
+        self.permission_asked_as(ids, session, turn, (tool_call, options))?;
+        Ok(ids)
+    }
+
+    /// [`Tx::permission_asked`] for a caller that may be repeating itself after a commit whose outcome it does not know:
+    /// what was asked under these ids already is left as it is, also when it was answered meanwhile.
+    pub fn permission_asked_as(
+        &mut self,
+        (permission, item): (PermissionId, ItemId),
+        session: SessionId,
+        turn: TurnId,
+        (tool_call, options): (&RawValue, &RawValue),
+    ) -> Result<()> {
+        if self.knows_item(session, item)? {
+            return Ok(());
+        }
         let asked = Asked { permission_id: permission, tool_call: tool_call.to_owned(), options: options.to_owned() };
         let asked = serde_json::value::to_raw_value(&asked).map_err(|error| WriteError::Invalid(error.to_string()))?;
         let kind = Kind::PERMISSION;
@@ -57,7 +72,7 @@ impl Tx<'_> {
             )?
             .execute(params![session.as_bytes(), permission.as_bytes(), item.as_bytes(), turn.as_bytes()])?;
         self.touch_session(session);
-        Ok((permission, item))
+        Ok(())
     }
 
     /// The user chose an option. The caller answers the agent only after this write has committed.

@@ -9,6 +9,7 @@ mod gate;
 mod grant;
 mod headers;
 mod listen;
+mod log_file;
 mod pages;
 mod problem;
 mod routes;
@@ -16,6 +17,7 @@ mod runtime;
 mod server;
 mod stream;
 
+pub use log_file::LogFile;
 pub use routes::openapi;
 pub use runtime::RuntimeFile;
 pub use server::{Running, ServeError, ServeOptions, Server};

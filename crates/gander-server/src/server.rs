@@ -164,8 +164,17 @@ impl Server {
         }));
         let task = tokio::spawn(listen::run(listener, routes::router(app.clone()), stopping));
         // Last: who finds the file finds a server that answers.
-        runtime.write(&data_dir).map_err(|source| ServeError::Runtime { path: data_dir.clone(), source })?;
-        Ok(Running { app, runtime, data_dir, stop, task })
+        let runtime_file =
+            runtime.write(&data_dir).map_err(|source| ServeError::Runtime { path: data_dir.clone(), source })?;
+        tracing::info!(
+            pid = runtime.pid,
+            version = runtime.version,
+            epoch = runtime.epoch,
+            port,
+            read_only = gander.journal().read_only().is_some(),
+            "serving"
+        );
+        Ok(Running { app, runtime, runtime_file, data_dir, stop, task })
     }
 }
 
@@ -173,6 +182,7 @@ impl Server {
 pub struct Running {
     app: App,
     runtime: RuntimeFile,
+    runtime_file: PathBuf,
     data_dir: PathBuf,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -192,6 +202,16 @@ impl Running {
     /// What the runtime file says.
     pub fn runtime(&self) -> &RuntimeFile {
         &self.runtime
+    }
+
+    /// Where the runtime file lies: in the data folder, or outside of one that cannot be written.
+    pub fn runtime_file(&self) -> &std::path::Path {
+        &self.runtime_file
+    }
+
+    /// Why nothing can be saved since the start; reading works.
+    pub fn read_only(&self) -> Option<&str> {
+        self.app.gander.journal().read_only()
     }
 
     /// The data folder.
@@ -217,13 +237,14 @@ impl Running {
     /// Signal, drain, done: no new requests, answers are finished, turns are stopped and recorded, agents are ended, the journal
     /// is closed, the runtime file removed.
     pub async fn stop(self) {
-        let Running { app, runtime, data_dir, stop, mut task } = self;
+        let Running { app, runtime, runtime_file, stop, mut task, .. } = self;
         // Turns end while streams still run, so that a page sees what became of them.
         app.gander.stop().await;
         let _ = stop.send(true);
         if tokio::time::timeout(DRAIN, &mut task).await.is_err() {
             task.abort();
         }
-        runtime.remove(&data_dir);
+        runtime.remove(&runtime_file);
+        tracing::info!(pid = runtime.pid, "stopped");
     }
 }

@@ -19,7 +19,7 @@ pub(crate) enum Step {
     /// An item is complete and becomes an entry.
     Close { item: ItemId },
     /// Something worth an entry of its own.
-    Note { data: Box<RawValue> },
+    Note { item: ItemId, data: Box<RawValue> },
 }
 
 struct Text {
@@ -142,7 +142,7 @@ impl Items {
         let data = format!(r#"{{"update":{}}}"#, update.get());
         if let Ok(data) = RawValue::from_string(data) {
             self.waiting_bytes += data.get().len();
-            self.steps.push(Step::Note { data });
+            self.steps.push(Step::Note { item: (self.new_id)(), data });
         }
     }
 
@@ -276,7 +276,7 @@ mod tests {
                     format!("{} {kind} from {from}: {} updates", item.as_bytes()[0], updates.len())
                 }
                 Step::Close { item } => format!("{} ends", item.as_bytes()[0]),
-                Step::Note { data } => format!("note {}", data.get()),
+                Step::Note { data, .. } => format!("note {}", data.get()),
             })
             .collect()
     }
@@ -374,9 +374,9 @@ mod tests {
         let expected = [
             r#"note {"update":{"sessionUpdate":"current_mode_update","currentModeId":"m"}}"#,
             r#"note {"update":{"sessionUpdate":"made_up","x":1}}"#,
-            "1 plan from 0: 1 updates",
-            "2 message from 0: 1 updates",
-            "1 plan from 1: 1 updates",
+            "3 plan from 0: 1 updates",
+            "4 message from 0: 1 updates",
+            "3 plan from 1: 1 updates",
         ];
         assert_eq!(sorted(&updates), expected);
     }

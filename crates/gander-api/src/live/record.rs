@@ -240,10 +240,12 @@ fn apply(tx: &mut Tx<'_>, session: SessionId, turn: TurnId, steps: &[Step]) -> R
                 Ok(_) | Err(WriteError::NotFound { .. }) => {}
                 Err(error) => return Err(error),
             },
-            Step::Note { data } => {
-                let mut body = Body::new(By::Agent, gander_model::Data::Inline(data.clone()));
-                body.turn = Some(turn);
-                tx.append(session, Kind::NOTE, body)?;
+            Step::Note { item, data } => {
+                if !tx.knows_item(session, *item)? {
+                    let mut body = Body::new(By::Agent, gander_model::Data::Inline(data.clone()));
+                    (body.turn, body.item) = (Some(turn), Some(*item));
+                    tx.append(session, Kind::NOTE, body)?;
+                }
             }
         }
     }
@@ -270,11 +272,15 @@ pub(crate) async fn permission_asked(
     steps: Vec<Step>,
     (tool_call, options): (Box<RawValue>, Box<RawValue>),
 ) -> Result<PermissionId, WriteError> {
+    // The ids are made once: a write that is done again after a fault asks for nothing twice.
+    let permission = PermissionId::from_parts(ctx.now_ms(), &ctx.random10());
+    let ids = (permission, ctx.new_item_id());
     ctx.write_saved(move |tx| {
         apply(tx, session, turn, &steps)?;
-        Ok(tx.permission_asked(session, turn, &tool_call, &options)?.0)
+        tx.permission_asked_as(ids, session, turn, (&tool_call, &options))
     })
-    .await
+    .await?;
+    Ok(permission)
 }
 
 /// All that waits, the end, and the next prompt's start where there is one.

@@ -6,7 +6,7 @@ use crate::ask;
 use crate::client::encode;
 use crate::failure::Failure;
 use crate::output::{Outcome, Output};
-use crate::style::Tone;
+use crate::style::{Tone, one_line};
 use crate::table::{Cell, Table};
 use crate::view::{self, Agent};
 
@@ -129,7 +129,7 @@ impl Add {
         let agent: Agent = view::read(&answer)?;
         context.output.result(&answer, || match agent.available {
             true => format!("Added {}. Try it: gander agents check {}\n", agent.id, agent.id),
-            false => format!("Added {}, but it cannot start: {}\n", agent.id, agent.detail),
+            false => format!("Added {}, but it cannot start: {}\n", agent.id, one_line(&agent.detail)),
         });
         Ok(Outcome::Done)
     }
@@ -158,9 +158,10 @@ impl Check {
             return Err(Failure { problem: Some(answer.clone()), ..failure.why(why) });
         }
         context.output.result(&answer, || {
-            let mut text = format!("{} works: {} {}\n", agent.id, agent.name, agent.version.as_deref().unwrap_or(""));
+            let version = agent.version.as_deref().unwrap_or("");
+            let mut text = format!("{}\n", one_line(&format!("{} works: {} {version}", agent.id, agent.name)));
             for (name, value) in answer["capabilities"].as_object().into_iter().flatten() {
-                text.push_str(&format!("  {name}: {value}\n"));
+                text.push_str(&format!("  {}\n", one_line(&format!("{name}: {value}"))));
             }
             text
         });

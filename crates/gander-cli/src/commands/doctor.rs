@@ -1,4 +1,7 @@
+use std::path::{Path, PathBuf};
+
 use clap::Args;
+use gander_server::LogFile;
 use serde_json::{Value, json};
 
 use super::Context;
@@ -64,6 +67,7 @@ impl Doctor {
             "format": health["format"],
             "sqlite": health["sqlite"],
             "data_dir": instance.data_dir,
+            "log": log(&instance.data_dir),
             "other_data_dirs": data_dir::others(&instance.data_dir),
             "running": !instance.is_own(),
             "url": if instance.is_own() { Value::Null } else { json!(client.url()) },
@@ -84,6 +88,11 @@ impl Doctor {
     }
 }
 
+/// Where it is written what went on; nothing where nothing was written yet.
+fn log(data_dir: &Path) -> Option<PathBuf> {
+    Some(LogFile::path(data_dir)).filter(|path| path.exists())
+}
+
 /// The report when the journal cannot even be opened.
 fn unopened(context: &Context<'_>, failure: &Failure) -> Value {
     json!({
@@ -92,6 +101,7 @@ fn unopened(context: &Context<'_>, failure: &Failure) -> Value {
         "format": null,
         "sqlite": null,
         "data_dir": context.data_dir,
+        "log": log(&context.data_dir),
         "other_data_dirs": data_dir::others(&context.data_dir),
         "running": false,
         "agents": [],
@@ -124,12 +134,15 @@ fn told(report: &Value, output: &Output) -> String {
         verdict,
         format!("  version   {}, {running}", text("version")),
         format!("  journal   format {}, SQLite {}", text("format"), text("sqlite")),
-        format!("  data      {}", text("data_dir")),
+        format!("  data      {}", one_line(&text("data_dir"))),
     ];
+    if let Some(log) = report["log"].as_str() {
+        lines.push(format!("  log       {}", one_line(log)));
+    }
     for other in report["other_data_dirs"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         lines.push(style.paint(
             Tone::Waiting,
-            &format!("  also      {other} (another journal, not used now: --data-dir opens it)"),
+            &format!("  also      {} (another journal, not used now: --data-dir opens it)", one_line(other)),
         ));
     }
     if let Some(sessions) = report["sessions"].as_u64() {

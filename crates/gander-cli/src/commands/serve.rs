@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use gander_api::OpenError;
-use gander_server::{Running, RuntimeFile, ServeError, ServeOptions, Server};
+use gander_server::{LogFile, Running, RuntimeFile, ServeError, ServeOptions, Server};
 use gander_upgrade::{Phase, Place, State, UpgradeId};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,7 +32,7 @@ const NOT_TAKEN_OVER: u8 = 3;
   gander serve --port 4000
   gander --data-dir /tmp/try serve
 
-What goes on is logged on standard error; GANDER_LOG=debug says more.")]
+Warnings are logged on standard error (GANDER_LOG=debug says more), and what went on in logs/ in the data folder.")]
 pub struct Serve {
     /// Listen on this port of 127.0.0.1, and keep it for this data folder
     #[arg(long, value_name = "N")]
@@ -48,7 +48,7 @@ impl Serve {
         if let Some(running) = Instance::find(&context.data_dir).await? {
             // Within an upgrade, whoever drives it has seen to that.
             let Some(older) = takeover::is_older(context).filter(|_| self.upgrade.is_none()) else {
-                return Err(already_running(&context.data_dir, &running.client.url()));
+                return Err(already_running(&running));
             };
             takeover::take_over(context, &running, &older).await?;
         }
@@ -57,24 +57,36 @@ impl Serve {
             "url": running.url(),
             "pid": std::process::id(),
             "data_dir": running.data_dir(),
-            "runtime_file": running.data_dir().join(RuntimeFile::NAME),
+            "runtime_file": running.runtime_file(),
         });
         context.output.print(&format!("{first}\n"));
+        if let Some(why) = running.read_only() {
+            context.output.note(&format!(
+                "Nothing can be saved: {why}. Everything can be read; start again when the data folder can be written."
+            ));
+        }
+        if !running.runtime_file().starts_with(running.data_dir()) {
+            let path = running.runtime_file().display();
+            context
+                .output
+                .note(&format!("The runtime file with the token is {path}, since the data folder takes none."));
+        }
         until_stopped(running).await
     }
 }
 
-fn already_running(data_dir: &Path, url: &str) -> Failure {
-    let pid = RuntimeFile::read(data_dir).map(|runtime| format!(" (process {})", runtime.pid)).unwrap_or_default();
+fn already_running(running: &Instance) -> Failure {
+    let (data_dir, url) = (running.data_dir.display(), running.client.url());
+    let pid = running.runtime().map(|runtime| format!(" (process {})", runtime.pid)).unwrap_or_default();
     Failure::new(
-        format!("Gander runs on {} already: {url}{pid}.", data_dir.display()),
+        format!("Gander runs on {data_dir} already: {url}{pid}."),
         "Use it (gander open), end it (gander stop), or name another folder with --data-dir.",
     )
 }
 
 /// Opens the journal and listens.
 pub async fn start(data_dir: &Path, port: Option<u16>, upgrade: Option<UpgradeId>) -> Result<Running, Failure> {
-    log();
+    log(data_dir);
     let mut options = ServeOptions::new(data_dir);
     options.port = port;
     options.gander.upgrade = upgrade;
@@ -145,10 +157,30 @@ async fn handed_over(data_dir: &Path) -> Option<String> {
     }
 }
 
-fn log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("GANDER_LOG").unwrap_or_else(|_| "warn".into());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    // A log that cannot be written (it may lie on the disk that is full) must not take the server along. A second
-    // subscriber in one process is refused, and the first one goes on.
-    let _ = log.log_internal_errors(false).try_init();
+/// What is kept in the log.
+const KEPT: &str =
+    "warn,gander_api=info,gander_journal=info,gander_vault=info,gander_server=info,gander_upgrade=info,gander=info";
+
+/// Errors and warnings on standard error (`GANDER_LOG` says what else); what a maintainer needs in the data folder's log.
+fn log(data_dir: &Path) {
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
+    use tracing_subscriber::{EnvFilter, Layer as _, fmt, registry};
+
+    let wanted = EnvFilter::try_from_env("GANDER_LOG").unwrap_or_else(|_| "warn".into());
+    // A log that cannot be written (it may lie on the disk that is full) must not take the server along.
+    let shown = fmt::layer().with_writer(std::io::stderr).with_target(false).log_internal_errors(false);
+    let kept = LogFile::open(data_dir).ok().map(|file| {
+        // Not more than this, whatever is wanted on standard error: further down agents' own words are told.
+        let layer = fmt::layer().with_writer(move || file.clone()).with_ansi(false).log_internal_errors(false);
+        layer.with_filter(EnvFilter::new(KEPT))
+    });
+    // A second subscriber in one process is refused, and the first one goes on.
+    let _ = registry().with(shown.with_filter(wanted)).with(kept).try_init();
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // Its place and not its words, which may hold what somebody said.
+        tracing::error!(place = panic.location().map(ToString::to_string), "a panic");
+        usual(panic);
+    }));
 }

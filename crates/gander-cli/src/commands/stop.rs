@@ -30,11 +30,11 @@ impl Stop {
             });
             return Ok(Outcome::Done);
         };
-        let pid = RuntimeFile::read(&context.data_dir).map(|runtime| runtime.pid).ok();
+        let runtime = instance.runtime();
         instance.client.post("stop", &json!({})).await?;
         let until = Instant::now() + PATIENCE;
         // The runtime file is the last thing to go.
-        while RuntimeFile::read(&context.data_dir).is_ok_and(|runtime| Some(runtime.pid) == pid) {
+        while RuntimeFile::all(&context.data_dir).iter().any(|found| Some(found) == runtime) {
             if Instant::now() > until {
                 return Err(Failure::new(
                     format!("Gander was asked to stop and has not ended after {} s.", PATIENCE.as_secs()),
@@ -45,7 +45,9 @@ impl Stop {
         }
         context
             .output
-            .result(&json!({"stopped": true, "running": false, "pid": pid}), || "Gander has stopped.\n".to_owned());
+            .result(&json!({"stopped": true, "running": false, "pid": runtime.map(|runtime| runtime.pid)}), || {
+                "Gander has stopped.\n".to_owned()
+            });
         Ok(Outcome::Done)
     }
 }

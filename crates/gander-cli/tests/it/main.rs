@@ -6,6 +6,8 @@ mod backup;
 mod bad_input;
 mod bucket;
 mod handover;
+mod log;
+mod read_only;
 mod running;
 mod storm;
 mod upgrade;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use gander_journal::{Faults, Journal, Options, Saving, WriteError};
 
-use crate::support::{Bench, options, send, transcript, turn_id};
+use crate::support::{Bench, json, options, send, transcript, turn_id};
 
 #[derive(Default)]
 struct Broken {
@@ -80,6 +80,34 @@ fn g09_an_unknown_outcome_is_settled_by_the_turn_id() {
     wait_until(&bench.journal, |saving| *saving == Saving::Yes);
     bench.send(send(session, turn_id(1), "once"));
     assert_eq!(bench.transcript(session).matches(" prompt ").count(), 1);
+}
+
+/// What an agent asks for is asked once, whatever became of the commit.
+#[test]
+fn g09_a_permission_asked_over_an_unknown_outcome_is_one_permission() {
+    use gander_journal::TurnPhase;
+    use gander_model::{ItemId, PermissionId};
+    let (bench, faults) = broken();
+    let session = bench.session();
+    bench.send(send(session, turn_id(1), "do it"));
+    bench.write(move |tx| tx.turn_state(session, turn_id(1), TurnPhase::Running));
+    let id = PermissionId::from_bytes([7; 16]);
+    let ask = move |tx: &mut gander_journal::Tx<'_>| {
+        let (call, options) = (json(r#"{"toolCallId":"t"}"#), json(r#"[{"optionId":"yes"}]"#));
+        tx.permission_asked_as((id, ItemId::from_bytes([8; 16])), session, turn_id(1), (&call, &options))
+    };
+    faults.after.store(true, Ordering::SeqCst);
+    assert!(matches!(bench.fails(ask), WriteError::NotSaving(_)));
+    faults.after.store(false, Ordering::SeqCst);
+    wait_until(&bench.journal, |saving| *saving == Saving::Yes);
+    bench.write(ask);
+    let open = bench.journal.read(|r| r.session(session)).unwrap().turn.unwrap().permissions;
+    assert_eq!(open.iter().map(|asked| asked.id).collect::<Vec<_>>(), [id]);
+    // Answered meanwhile, it is not asked anew either.
+    bench.write(move |tx| tx.permission_answered(session, id, "yes"));
+    bench.write(ask);
+    assert!(bench.journal.read(|r| r.session(session)).unwrap().turn.unwrap().permissions.is_empty());
+    assert_eq!(bench.transcript(session).matches(" permission ").count(), 1);
 }
 
 /// A real limit: this process may not write files beyond a size, as if the disk were full.
