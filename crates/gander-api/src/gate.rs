@@ -137,9 +137,22 @@ impl Gate {
         let place = Place::new(&self.data_dir);
         let now_ms = || self.journal.clock.now_ms();
         let failed = |why: String| OpenError::CheckFailed(why);
-        State::advance(&place, id, &[Phase::Start, Phase::Check], Phase::Check, now_ms(), |_| {})
+        let state = State::advance(&place, id, &[Phase::Start, Phase::Check], Phase::Check, now_ms(), |_| {})
             .map_err(|error| failed(format!("there is nothing to check: {}", with_sources(&error))))?;
         let mut check = Check::default();
+        if state.carries_back() {
+            match self.carried_back(inspected, id) {
+                Ok(again) => inspected = again,
+                Err(why) => {
+                    let told = why.clone();
+                    let recorded = State::record(&place, id, &[Phase::Check], |state| state.failed = Some(told));
+                    if let Err(error) = recorded {
+                        tracing::error!(error = with_sources(&error), "why the check failed could not be recorded");
+                    }
+                    return Err(failed(why));
+                }
+            }
+        }
         if let Err(why) = self.compared(&place, &mut inspected, id, &mut check) {
             check.differences.push(why.clone());
             let (noted, told) = (check, why.clone());
@@ -157,6 +170,15 @@ impl Gate {
         State::advance(&place, id, &[Phase::Check], Phase::Commit, now_ms(), |state| state.check = Some(check))
             .map_err(|error| failed(format!("the upgrade was given up meanwhile: {}", with_sources(&error))))?;
         Ok(inspected.open()?)
+    }
+
+    /// On the way back to this older format: what was written since is carried in first.
+    fn carried_back(&self, inspected: Inspected, id: UpgradeId) -> Result<Inspected, String> {
+        let seal = Seal::read(&self.data_dir).map_err(|error| with_sources(&error))?;
+        let seal = seal.filter(|seal| seal.id == id.to_string());
+        let seal = seal.ok_or_else(|| "the version before left no seal for this rollback".to_owned())?;
+        crate::way_back::carry(&self.data_dir, inspected, &seal, &self.place, self.runtime.clone())?;
+        Journal::inspect(&self.data_dir, self.journal.clone()).map_err(|error| with_sources(&error))
     }
 
     fn compared(

@@ -28,6 +28,7 @@ mod repair;
 pub mod seal;
 mod secret;
 mod standing;
+mod way_back;
 
 pub use agents::BUILTIN;
 pub use attach::Attachment;
@@ -39,3 +40,4 @@ pub use gander_journal::FORMAT;
 pub use gate::put_back_sealed;
 pub use ops::{BLOB_MAX_BYTES, Exported, Incoming, StoredGrant, Upload, upgrade_keys, upgrade_status};
 pub use place::SafePlace;
+pub use way_back::{put_back, set_journal_aside};

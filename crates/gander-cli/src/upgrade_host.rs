@@ -136,6 +136,14 @@ impl Host for HttpHost {
         gander_api::put_back_sealed(&self.data_dir).map_err(|error| Trouble(with_sources(&error)))
     }
 
+    fn set_aside(&mut self) -> Result<(), Trouble> {
+        gander_api::set_journal_aside(&self.data_dir).map_err(|error| Trouble(with_sources(&error)))
+    }
+
+    fn put_back_copy(&mut self, copy: &Path, root: &str, documents: &str) -> Result<(), Trouble> {
+        gander_api::put_back(&self.data_dir, copy, root, documents).map_err(|error| Trouble(with_sources(&error)))
+    }
+
     async fn answering(&mut self) -> Option<(u32, Version)> {
         let instance = Instance::find(&self.data_dir).await.ok()??;
         let health = instance.client.get("health").await.ok()?;

@@ -44,6 +44,7 @@ mod read;
 mod read_only;
 mod recover;
 mod repair;
+pub mod rows;
 pub mod sealed;
 mod search;
 mod session_list;

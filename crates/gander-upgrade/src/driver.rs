@@ -143,7 +143,12 @@ pub async fn back(order: &Order, host: &mut impl Host, tell: Tell<'_>) -> Result
         )));
     }
     let to = Side { program: versions::program(place, &last.from.version)?, ..last.from.clone() };
-    let state = new_state(order, Kind::Rollback, &about, to)?;
+    let mut state = new_state(order, Kind::Rollback, &about, to)?;
+    if state.from.format != state.to.format {
+        state.back_to = last.check.map(|check| (check.root_before, check.documents_before));
+        // The copy of today's journal, the one that goes back, and the backup.
+        versions::check_room(place, versions::journal_bytes(place).saturating_mul(3))?;
+    }
     host_begins(order, &state, host, tell).await
 }
 
@@ -153,13 +158,12 @@ pub fn way_back(place: &Place) -> Result<State, UpgradeError> {
     if last.phase != Phase::Commit || last.kind == Kind::Rollback {
         return Err(no_way("the last upgrade did not go through, or was taken back already".to_owned()));
     }
-    if last.from.format != last.to.format {
+    let copy = place.sealed_journal();
+    if last.from.format != last.to.format && !(last.sealed_copy && last.check.is_some() && copy.is_file()) {
         return Err(no_way(format!(
-            "the journal has format {} since the upgrade, which gander {} cannot write; the journal as it was before is in {}, \
-             and everything of today is in the snapshots",
-            last.to.format,
-            last.from.version,
-            place.sealed_journal().display()
+            "the journal has format {} since the upgrade, which gander {} cannot write, and the copy from before is not kept; \
+             everything is in the snapshots",
+            last.to.format, last.from.version,
         )));
     }
     Ok(last)
@@ -183,7 +187,10 @@ pub async fn settle(order: &Order, host: &mut impl Host, tell: Tell<'_>) -> Resu
             let _ = versions::tidy(&order.place);
             Ok(state)
         }
-        Phase::Rollback => Ok(rollback::carry_out(&order.place, &state, now_ms, || host.put_back())?),
+        Phase::Rollback => {
+            let place = &order.place;
+            Ok(rollback::carry_out(place, &state, now_ms, || journal_back(place, &state, host))?)
+        }
         _ => match finish(order, state, host, tell).await {
             Err(UpgradeError::RolledBack(state)) => Ok(*state),
             other => other,
@@ -333,6 +340,7 @@ fn new_state(order: &Order, kind: Kind, about: &About, to: Side) -> Result<State
         exports: None,
         seal: None,
         sealed_copy: false,
+        back_to: None,
         check: None,
         failed: None,
         warnings: Vec::new(),
@@ -343,7 +351,11 @@ fn new_state(order: &Order, kind: Kind, about: &About, to: Side) -> Result<State
 async fn walk(order: &Order, state: State, host: &mut impl Host, tell: Tell<'_>) -> Result<State, UpgradeError> {
     let place = &order.place;
     let id = state.id;
-    match until_sealed(order, &state, host, tell).await {
+    let mut sealed = until_sealed(order, &state, host, tell).await;
+    if sealed.is_ok() && state.carries_back() {
+        sealed = host.set_aside().map_err(|error| error.0);
+    }
+    match sealed {
         Ok(()) => {
             // So that there is something to go back to when the installed file is replaced or removed.
             let from = Description {
@@ -353,7 +365,9 @@ async fn walk(order: &Order, state: State, host: &mut impl Host, tell: Tell<'_>)
                 writes_format: state.from.format,
             };
             let kept = versions::keep(place, id, &state.from.program, &from, (order.now_ms)());
+            let aside = state.carries_back();
             let state = State::advance(place, id, &[Phase::Seal], Phase::Switch, (order.now_ms)(), |state| {
+                state.sealed_copy |= aside;
                 if let Err(error) = kept {
                     state.warnings.push(format!("The old program could not be kept: {error}."));
                 }
@@ -452,6 +466,17 @@ async fn until_sealed(order: &Order, state: &State, host: &mut impl Host, tell: 
 async fn finish(order: &Order, mut state: State, host: &mut impl Host, tell: Tell<'_>) -> Result<State, UpgradeError> {
     let (place, id, was_running) = (&order.place, state.id, state.was_running);
     if state.phase == Phase::Switch {
+        if let Some((root, documents)) = &state.back_to {
+            say(tell, Some(Phase::Switch), "putting the journal back; what was written since is carried there".to_owned());
+            if let Err(error) = host.put_back_copy(&place.sealed_journal(), root, documents) {
+                let why = error.0;
+                State::advance(place, id, &[Phase::Switch], Phase::Rollback, (order.now_ms)(), |state| {
+                    state.failed = Some(why);
+                })?;
+                return roll_back(order, was_running, host, tell).await;
+            }
+            faults::point("switch:back");
+        }
         Pointer::set(place, state.pointer_after.as_ref())
             .map_err(|source| UpgradeError::Io { path: place.pointer(), source })?;
         faults::point("switch:set");
@@ -466,12 +491,28 @@ async fn finish(order: &Order, mut state: State, host: &mut impl Host, tell: Tel
         Outcome::Failed(why) => why,
     };
     say(tell, Some(Phase::Rollback), format!("rolling back: {why}"));
+    roll_back(order, was_running, host, tell).await
+}
+
+/// What the phase `rollback` stands for: pointer and journal as before, and the old version runs.
+async fn roll_back(order: &Order, was_running: bool, host: &mut impl Host, tell: Tell<'_>) -> Result<State, UpgradeError> {
+    let place = &order.place;
     let state = State::read(place)?.ok_or(StateError::None)?;
-    let mut rolled = rollback::carry_out(place, &state, (order.now_ms)(), || host.put_back())?;
+    let mut rolled = rollback::carry_out(place, &state, (order.now_ms)(), || journal_back(place, &state, host))?;
     rolled.was_running = was_running;
     drop_version(place, &rolled);
     restart_old(order, &rolled, host, tell).await;
     Err(UpgradeError::RolledBack(Box::new(rolled)))
+}
+
+/// The journal as the old version sealed it: of a rollback by hand that is the newer one.
+fn journal_back(place: &Place, state: &State, host: &mut impl Host) -> Result<(), Trouble> {
+    if !state.carries_back() {
+        return host.put_back();
+    }
+    let seal = state.seal.as_ref().ok_or_else(|| Trouble("there is no seal".to_owned()))?;
+    let text = |name: &str| seal[name].as_str().unwrap_or_default();
+    host.put_back_copy(&place.newer_journal(), text("root"), text("documents_digest"))
 }
 
 enum Outcome {

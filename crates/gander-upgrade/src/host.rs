@@ -1,6 +1,6 @@
 //! What the driver asks of the versions that serve. It refuses to know how they are asked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gander_model::UpgradeId;
 use semver::Version;
@@ -84,6 +84,10 @@ pub trait Host {
     fn let_go(&mut self) -> impl Future<Output = ()>;
     /// Puts the journal back as it was sealed, if a newer version migrated it. Nobody has it open; it may be done again.
     fn put_back(&mut self) -> Result<(), Trouble>;
+    /// Keeps the journal as it is as [`Place::newer_journal`](crate::Place::newer_journal). Nobody has it open.
+    fn set_aside(&mut self) -> Result<(), Trouble>;
+    /// Puts a kept copy of the journal in its place, if it has this store root and digest of documents. May be done again.
+    fn put_back_copy(&mut self, copy: &Path, root: &str, documents: &str) -> Result<(), Trouble>;
     /// Who answers now, if anybody does: its process and version.
     fn answering(&mut self) -> impl Future<Output = Option<(u32, Version)>>;
     /// Asks who serves now to stop, and waits until it has.

@@ -70,6 +70,11 @@ impl Place {
         self.sealed().join("journal.db")
     }
 
+    /// `upgrade/newer/journal.db`: the journal as a newer version left it, while a rollback by hand tries to do without it.
+    pub fn newer_journal(&self) -> PathBuf {
+        self.dir().join("newer").join("journal.db")
+    }
+
     /// `upgrade/<id>.log`: what the new version said as it started.
     pub fn log(&self, id: UpgradeId) -> PathBuf {
         self.dir().join(format!("{id}.log"))

@@ -204,6 +204,9 @@ pub struct State {
     /// Whether `upgrade/sealed/journal.db` is the journal as it was sealed.
     #[serde(default)]
     pub sealed_copy: bool,
+    /// For a rollback by hand to an older format: store root and digest of documents of the copy that is put back.
+    #[serde(default)]
+    pub back_to: Option<(String, String)>,
     /// What the new version compared.
     #[serde(default)]
     pub check: Option<Check>,
@@ -257,6 +260,11 @@ pub enum StateError {
 }
 
 impl State {
+    /// Whether the journal goes back to an older format, and what was written since has to be carried there.
+    pub fn carries_back(&self) -> bool {
+        self.kind == Kind::Rollback && self.back_to.is_some()
+    }
+
     /// The current or last upgrade of a data folder; `None` when there never was one.
     pub fn read(place: &Place) -> Result<Option<State>, StateError> {
         let path = place.state();

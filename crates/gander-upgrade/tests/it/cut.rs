@@ -94,6 +94,14 @@ impl Host for Pretended {
         Ok(())
     }
 
+    fn set_aside(&mut self) -> Result<(), Trouble> {
+        unreachable!("only on the way back")
+    }
+
+    fn put_back_copy(&mut self, _copy: &Path, _root: &str, _documents: &str) -> Result<(), Trouble> {
+        unreachable!("only on the way back")
+    }
+
     async fn answering(&mut self) -> Option<(u32, Version)> {
         let said = fs::read_to_string(self.place.data_dir().join("answers")).ok()?;
         Some((1, said.parse().ok()?))

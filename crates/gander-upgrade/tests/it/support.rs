@@ -33,6 +33,7 @@ pub fn begun(place: &Place, number: u8) -> State {
         exports: None,
         seal: None,
         sealed_copy: false,
+        back_to: None,
         check: None,
         failed: None,
         warnings: Vec::new(),
