@@ -57,14 +57,13 @@ impl Tx<'_> {
                 self.conn.execute(&format!("DELETE FROM {}", table.name), [])?;
             }
             let places = vec!["?"; table.columns.len()].join(", ");
-            let sql =
-                format!("INSERT OR REPLACE INTO {} ({}) VALUES ({places})", table.name, table.columns.join(", "));
+            let sql = format!("INSERT OR REPLACE INTO {} ({}) VALUES ({places})", table.name, table.columns.join(", "));
             let mut insert = self.conn.prepare(&sql)?;
             for row in &table.rows {
                 insert.execute(params_from_iter(row))?;
             }
         }
-        let mut touched = |sql: &str| -> rusqlite::Result<Vec<[u8; 16]>> {
+        let touched = |sql: &str| -> rusqlite::Result<Vec<[u8; 16]>> {
             self.conn.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
         };
         let windows = touched("SELECT window_id FROM windows")?;

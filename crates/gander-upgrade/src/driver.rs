@@ -467,7 +467,11 @@ async fn finish(order: &Order, mut state: State, host: &mut impl Host, tell: Tel
     let (place, id, was_running) = (&order.place, state.id, state.was_running);
     if state.phase == Phase::Switch {
         if let Some((root, documents)) = &state.back_to {
-            say(tell, Some(Phase::Switch), "putting the journal back; what was written since is carried there".to_owned());
+            say(
+                tell,
+                Some(Phase::Switch),
+                "putting the journal back; what was written since is carried there".to_owned(),
+            );
             if let Err(error) = host.put_back_copy(&place.sealed_journal(), root, documents) {
                 let why = error.0;
                 State::advance(place, id, &[Phase::Switch], Phase::Rollback, (order.now_ms)(), |state| {
@@ -495,7 +499,12 @@ async fn finish(order: &Order, mut state: State, host: &mut impl Host, tell: Tel
 }
 
 /// What the phase `rollback` stands for: pointer and journal as before, and the old version runs.
-async fn roll_back(order: &Order, was_running: bool, host: &mut impl Host, tell: Tell<'_>) -> Result<State, UpgradeError> {
+async fn roll_back(
+    order: &Order,
+    was_running: bool,
+    host: &mut impl Host,
+    tell: Tell<'_>,
+) -> Result<State, UpgradeError> {
     let place = &order.place;
     let state = State::read(place)?.ok_or(StateError::None)?;
     let mut rolled = rollback::carry_out(place, &state, (order.now_ms)(), || journal_back(place, &state, host))?;

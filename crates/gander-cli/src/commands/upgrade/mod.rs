@@ -80,6 +80,9 @@ fn failed(error: &UpgradeError) -> Failure {
                 UpgradeError::Package(gander_upgrade::package::PackageError::Older { .. }) => {
                     "To go back to an older version all the same: --downgrade."
                 }
+                UpgradeError::Package(gander_upgrade::package::PackageError::Format { .. }) => {
+                    "The version before the last upgrade comes back with `gander upgrade rollback`, which carries the journal back too."
+                }
                 _ => "Get it again from where releases are published.",
             },
         )

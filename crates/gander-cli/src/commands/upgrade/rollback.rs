@@ -14,8 +14,8 @@ use crate::upgrade_host::HttpHost;
 
 /// Go back to the version before the last upgrade
 ///
-/// The same walk as an upgrade, the other way: backup, handover, seal, check. What was written since stays. Refused where the
-/// version before cannot write the journal any more; then nothing is changed.
+/// The same walk as an upgrade, the other way: backup, handover, seal, check. What was written since stays, also where the upgrade
+/// had migrated the journal: then it is carried back and compared. If that cannot be done, nothing is changed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   gander upgrade rollback
