@@ -210,3 +210,18 @@ test('a purge says what the agents of the session still keep', async (t) => {
   assert.equal((await gander.cli('verify', '--json')).code, 0);
   assert.deepEqual(problems, []);
 });
+
+test('an image shows while its answer is still being written, and afterwards', async (t) => {
+  const { gander, problems, page, id } = await chat(t, '/echo first');
+  await prompt(page, '/image\n/stream 20 chunks 1 ms\n/hang');
+  const open = page.locator('[data-testid=entry][data-kind=message][data-open]');
+  await open.locator('img').waitFor();
+  assert.ok(await open.locator('img').evaluate((image) => image.decode().then(() => image.naturalWidth > 0)));
+  assert.ok((await gander.session(id)).running, 'it is still being written');
+  await picture(page, 'image-streaming');
+  await gander.kill();
+  await gander.start();
+  await page.getByTestId('continue').waitFor();
+  await page.locator('[data-testid=entry][data-kind=message]:not([data-open]) img').waitFor();
+  assert.deepEqual(problems, []);
+});
