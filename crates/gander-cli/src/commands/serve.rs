@@ -59,7 +59,6 @@ impl Serve {
             "data_dir": running.data_dir(),
             "runtime_file": running.runtime_file(),
         });
-        context.output.print(&format!("{first}\n"));
         if let Some(why) = running.read_only() {
             context.output.note(&format!(
                 "Nothing can be saved: {why}. Everything can be read; start again when the data folder can be written."
@@ -71,6 +70,8 @@ impl Serve {
                 .output
                 .note(&format!("The runtime file with the token is {path}, since the data folder takes none."));
         }
+        // Last: whoever waits for it finds everything else said.
+        context.output.print(&format!("{first}\n"));
         until_stopped(running).await
     }
 }

@@ -11,7 +11,7 @@ use gander_testing::gander::{Gander, Serving};
 use gander_testing::home::TempHome;
 use serde_json::{Value, json};
 
-use super::{gander, out};
+use super::gander;
 
 fn served(gander: &Gander<'_>) -> (Serving, Client) {
     let serving = gander.serve(&[]).unwrap();
@@ -137,39 +137,6 @@ fn g01_a_full_disk_in_mid_stream_is_said_loses_nothing_and_heals_when_it_is_free
     let (_serving, client) = served(&gander);
     let drafts = ok(client.ask("GET", &format!("sessions/{session}/drafts"), None).unwrap());
     assert_eq!(drafts["drafts"][0]["text"], "draft 3");
-}
-
-#[test]
-fn a_data_folder_that_may_not_be_written_is_told_and_left_alone() {
-    let home = TempHome::new().unwrap();
-    let gander = gander(&home);
-    let (serving, client) = served(&gander);
-    let (_, session) = window(&client);
-    ok(send(&client, &session, "/echo kept", &json!({})));
-    idle(&client, &session);
-    drop(serving);
-    let folder = home.gander_home();
-    let before = std::fs::read(folder.join("journal.db")).unwrap();
-    // A mount of its own that may only be read; where that may not be made, the folder's permissions say the same.
-    let script = "mount --bind \"$GANDER_HOME\" \"$GANDER_HOME\" && mount -o remount,bind,ro \"$GANDER_HOME\" && exec \"$0\" \"$@\"";
-    let mut command = Command::new("unshare");
-    let serve = gander.command(&["serve"]);
-    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]).arg(serve.get_program());
-    command.args(serve.get_args()).envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let allowed = Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]).status();
-    let output = if allowed.is_ok_and(|status| status.success()) {
-        command.output().unwrap()
-    } else {
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o500)).unwrap();
-        gander.run(&["serve"]).unwrap()
-    };
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!((output.status.code(), out(&output).as_str()), (Some(2), ""), "{said}");
-    assert!(said.contains(folder.to_str().unwrap()), "{said}");
-    assert_eq!(std::fs::read(folder.join("journal.db")).unwrap(), before, "the journal was touched");
-    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
-    let (_serving, client) = served(&gander);
-    assert!(entries(&client, &session).iter().any(|entry| entry["kind"] == "message"));
 }
 
 #[test]

@@ -62,6 +62,8 @@ fn a_read_only_data_folder_is_served_for_reading() {
     serving.kill().unwrap();
     drop(serving);
 
+    let journal = || std::fs::read(home.gander_home().join("journal.db")).unwrap();
+    let before = journal();
     let (mut child, first) = serve_read_only(&gander, &home.gander_home());
     let file = PathBuf::from(first["runtime_file"].as_str().unwrap());
     assert!(file.starts_with(&runtime_dir), "{first}");
@@ -99,6 +101,7 @@ fn a_read_only_data_folder_is_served_for_reading() {
     assert_eq!(json(&gander, &["stop"])["stopped"], true);
     assert!(child.wait().unwrap().success());
     assert!(!file.exists());
+    assert!(journal() == before, "the journal was touched");
     // Writable again: nothing was changed, and work goes on.
     done(&gander, &["send", &session, "--wait", "--yes", "/echo and goes on"]);
     assert_eq!(json(&gander, &["verify"])["ok"], true);
