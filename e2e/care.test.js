@@ -213,7 +213,8 @@ test('a purge says what the agents of the session still keep', async (t) => {
 
 test('an image shows while its answer is still being written, and afterwards', async (t) => {
   const { gander, problems, page, id } = await chat(t, '/echo first');
-  await prompt(page, '/image\n/stream 20 chunks 1 ms\n/hang');
+  // Each command answers in a message of its own: one more of them that speaks would complete the picture's message.
+  await prompt(page, '/image\n/hang');
   const open = page.locator('[data-testid=entry][data-kind=message][data-open]');
   await open.locator('img').waitFor();
   assert.ok(await open.locator('img').evaluate((image) => image.decode().then(() => image.naturalWidth > 0)));
