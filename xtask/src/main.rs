@@ -3,6 +3,7 @@
 
 #[cfg(feature = "bench")]
 mod bench;
+mod deb;
 #[cfg(feature = "package")]
 mod package;
 mod tidy;
@@ -13,6 +14,7 @@ const USAGE: &str = "usage: cargo run -p xtask -- COMMAND
 
   tidy        formatting, clippy, crate edges, licences, unused dependencies, words and sizes
   tidy quick  the same without clippy
+  deb         put programs into a Debian package
   package     put a program into a signed package (built with --features package)
   bench       speed and memory beside the machine's floors (built with --features bench)";
 
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         ["bench"] => bench::run(),
         #[cfg(feature = "package")]
         ["package", rest @ ..] => package::run(rest),
+        ["deb", rest @ ..] => deb::run(rest),
         ["tidy"] => tidy::run(true),
         ["tidy", "quick"] => tidy::run(false),
         _ => {

@@ -5,6 +5,7 @@ mod agents;
 mod backup;
 mod completions;
 mod doctor;
+mod manual;
 mod open;
 mod send;
 mod serve;
@@ -95,6 +96,7 @@ enum Command {
     #[command(subcommand)]
     Agent(agent::Agent),
     Completions(completions::Completions),
+    Manual(manual::Manual),
 }
 
 /// What a command works with.
@@ -117,6 +119,7 @@ pub fn run(cli: Cli, output: &Output) -> Result<Outcome, Failure> {
         // These need no data folder.
         Command::Agent(command) => in_runtime(command.run()),
         Command::Completions(command) => command.run(output),
+        Command::Manual(command) => command.run(output),
         command => {
             let context = Context::new(&cli.global, output)?;
             in_runtime(async {
@@ -140,7 +143,7 @@ pub fn run(cli: Cli, output: &Output) -> Result<Outcome, Failure> {
                     Command::Upgrade(command) => command.run(&context).await,
                     Command::Doctor(command) => command.run(&context).await,
                     Command::Agents(command) => command.run(&context).await,
-                    Command::Agent(_) | Command::Completions(_) => Ok(Outcome::Done),
+                    Command::Agent(_) | Command::Completions(_) | Command::Manual(_) => Ok(Outcome::Done),
                 }
             })
         }

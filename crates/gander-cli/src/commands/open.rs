@@ -17,9 +17,10 @@ use crate::view::{self, Window};
   gander open                 the last window
   gander open .               a new chat in this folder
   gander open 0199c3a4-7a51-7c33-9f0e-0d6e4a1b2c3d
-  gander open \"Fix the parser\"")]
+  gander open \"Fix the parser\"
+  gander open gander://session/0199c3a4-7a51-7c33-9f0e-0d6e4a1b2c3d")]
 pub struct Open {
-    /// A session (its id or its whole name) or a folder
+    /// A session (its id, its whole name or a link to it) or a folder
     #[arg(value_name = "SESSION|FOLDER")]
     what: Option<String>,
 }
@@ -42,7 +43,10 @@ impl Open {
 /// The id of the window that shows it, made where there is none.
 async fn window_for(instance: &Instance, what: &str) -> Result<String, Failure> {
     let client = &instance.client;
-    let body = if Path::new(what).is_dir() {
+    // What a desktop hands on when a link is followed. Anybody may write one: it names a session, and nothing else.
+    let link = what.strip_prefix("gander://session/").map(|id| id.trim_end_matches('/'));
+    let what = link.unwrap_or(what);
+    let body = if link.is_none() && Path::new(what).is_dir() {
         let folder = std::path::absolute(what)
             .map_err(|error| Failure::new(format!("{what} cannot be opened."), "").because(&error))?;
         json!({"cwd": folder})
