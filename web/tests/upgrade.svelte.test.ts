@@ -101,6 +101,27 @@ describe('while a handover waits', () => {
     expect(sends).toBe(1);
   });
 
+  test('g10 another version that is installed is told, put off and asked to take over', async () => {
+    const asked: string[] = [];
+    const { app, backend } = await started('installed', (backend) => ({
+      takeOver: async (when) => {
+        asked.push(when);
+        return backend.takeOver(when);
+      },
+    }));
+    await expect.poll(() => app.upgrade.installed?.state).toBe('waits');
+    await app.takeOver('later');
+    expect(app.upgrade.installed?.state).toBe('later');
+    await app.takeOver('now');
+    expect([asked, app.upgrade.installed?.state]).toEqual([['later', 'now'], 'taking_over']);
+    // From then on the handover says what happens, and only that.
+    backend.emit({ type: 'handover', data: { state: 'waiting', to: '0.2.0', turns: [], drafts: 0 } });
+    expect(app.upgrade.installed).toBeNull();
+    backend.emit({ type: 'handover', data: { state: 'none', turns: [], drafts: 0 } });
+    backend.emit({ type: 'installed', data: null });
+    expect(app.upgrade.installed).toBeNull();
+  });
+
   test('the result is news until somebody has seen it, in whatever window', async () => {
     const { app, backend } = await started('upgraded');
     await expect.poll(() => app.upgrade.news?.result).toBe('committed');

@@ -48,7 +48,7 @@ impl Known {
 /// Where to look for programs, and our own.
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
-    pub own: PathBuf,
+    pub own: Option<PathBuf>,
     /// Where the built-in agent keeps its own memory: below the data folder, like everything else.
     pub scratch_home: PathBuf,
     pub path: std::ffi::OsString,
@@ -75,7 +75,7 @@ pub(crate) fn default_id(settings: &Settings) -> String {
 
 fn builtin(programs: &Programs) -> Known {
     Known {
-        spec: AgentSpec::new(BUILTIN, &programs.own, ["agent", "scratch"])
+        spec: AgentSpec::new(BUILTIN, programs.own.clone().unwrap_or_else(this_program), ["agent", "scratch"])
             .env("GANDER_SCRATCH_HOME", programs.scratch_home.display().to_string()),
         name: "Scratch (built in, offline)".to_owned(),
         builtin: true,
@@ -84,6 +84,18 @@ fn builtin(programs: &Programs) -> Known {
             "Works without a model, a key or a network: lists, reads, searches, edits and runs in the session's folder."
                 .to_owned(),
         store: String::new(),
+    }
+}
+
+/// The program that runs. Where a package manager has put another one in its place, it is still reached through the process:
+/// this version's agent speaks to this version.
+fn this_program() -> PathBuf {
+    let process = Path::new("/proc/self/exe");
+    match std::env::current_exe() {
+        Ok(program) if program.exists() => program,
+        _ if process.exists() => process.to_owned(),
+        Ok(program) => program,
+        Err(_) => "gander".into(),
     }
 }
 

@@ -211,6 +211,10 @@ pub(crate) fn handover(now: &crate::dto::Handover) -> Push {
     passing("handover", Ids::default(), &json!(now))
 }
 
+pub(crate) fn installed(now: Option<&crate::dto::Installed>) -> Push {
+    passing("installed", Ids::default(), &json!(now))
+}
+
 impl Ctx {
     /// Tells that a page came to a window or left it.
     pub(crate) fn window_passing(self: &Arc<Self>, window: WindowId) {

@@ -45,6 +45,9 @@ pub struct Options {
     pub may_migrate: bool,
     /// The upgrade that this start is part of: the journal is compared with the seal first, and the upgrade committed.
     pub upgrade: Option<gander_model::UpgradeId>,
+    /// The installed program, which a package manager may replace: another version there takes over. Nothing is watched
+    /// where it is left out.
+    pub installed: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -59,6 +62,7 @@ impl Default for Options {
             cancel_grace: Duration::from_secs(10),
             may_migrate: true,
             upgrade: None,
+            installed: None,
         }
     }
 }
@@ -135,6 +139,7 @@ pub(crate) struct Ctx {
     pub(crate) offered: Offered,
     pub(crate) backups: Backups,
     pub(crate) handover: crate::handover::Handover,
+    pub(crate) installed: crate::installed::Installed,
     /// Attachments that are being taken in.
     pub(crate) uploads: Arc<tokio::sync::Semaphore>,
     /// Changes that are not kept: which windows are attached.
@@ -344,7 +349,6 @@ impl Gander {
         blocking(move || recovering.recover()).await.map_err(OpenError::Recover)?;
         let machine = machine(&journal, &*random).await.map_err(OpenError::Recover)?;
         let max_agents = config.settings.max_agents.unwrap_or(DEFAULT_MAX_AGENTS);
-        let own = options.program.or_else(|| std::env::current_exe().ok()).unwrap_or_else(|| "gander".into());
         let path = options.path.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
         let home = options.home.or_else(std::env::home_dir).unwrap_or_else(|| PathBuf::from("/"));
         let ctx = Arc::new(Ctx {
@@ -359,6 +363,7 @@ impl Gander {
             offered: Offered::default(),
             backups: Backups::default(),
             handover: crate::handover::Handover::default(),
+            installed: crate::installed::Installed::default(),
             uploads: Arc::new(tokio::sync::Semaphore::new(2)),
             passing: broadcast::channel(256).0,
             hub: crate::feed::Hub::new(),
@@ -367,7 +372,7 @@ impl Gander {
             clock,
             random,
             config: Mutex::new(config),
-            programs: Programs { own, path, scratch_home: data_dir.join("scratch") },
+            programs: Programs { own: options.program, path, scratch_home: data_dir.join("scratch") },
             home,
             versions: Mutex::default(),
             journal,
@@ -380,6 +385,9 @@ impl Gander {
         }
         if ctx.journal.read_only().is_none() {
             tokio::spawn(crate::live::forget_left(ctx.clone()));
+            if let Some(program) = options.installed {
+                crate::installed::watch(&ctx, program);
+            }
         }
         let gander = Gander { ctx };
         gander.start_timed_backups().await?;

@@ -139,6 +139,11 @@ impl Gate {
         let failed = |why: String| OpenError::CheckFailed(why);
         let state = State::advance(&place, id, &[Phase::Start, Phase::Check], Phase::Check, now_ms(), |_| {})
             .map_err(|error| failed(format!("there is nothing to check: {}", with_sources(&error))))?;
+        // A package manager may have put yet another version there after the one that was asked.
+        if state.to.version.to_string() != self.journal.version {
+            let why = format!("this is gander {}, and the upgrade is to {}", self.journal.version, state.to.version);
+            return Err(failed(why));
+        }
         let mut check = Check::default();
         if state.carries_back() {
             match self.carried_back(inspected, id) {

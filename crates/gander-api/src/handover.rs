@@ -91,6 +91,11 @@ impl Handover {
         lock(&self.typed).insert(window, Instant::now());
     }
 
+    /// Whether anybody typed within this time.
+    pub fn typed_within(&self, time: Duration) -> bool {
+        lock(&self.typed).values().any(|at| at.elapsed() < time)
+    }
+
     /// Windows in which somebody typed just now.
     fn typing(&self) -> u64 {
         lock(&self.typed).values().filter(|at| at.elapsed() < QUIET).count() as u64
@@ -166,7 +171,10 @@ impl Gander {
             let standing = lock(&self.ctx.handover.standing);
             match standing.phase {
                 Phase::None => {}
-                Phase::Waiting => drop(self.ctx.handover.wish.send_replace(Wish::Cancel)),
+                Phase::Waiting => {
+                    self.ctx.handover.wish.send_replace(Wish::Cancel);
+                    self.ctx.installed.put_off();
+                }
                 Phase::Closing | Phase::Frozen | Phase::Sealed => {
                     return Err(ApiError::new(Code::WrongState, "It is too late to call the handover off.")
                         .safe("Everything is saved, and the windows come back by themselves.")

@@ -19,6 +19,7 @@ mod feed;
 mod gander;
 mod gate;
 mod handover;
+mod installed;
 mod jobs;
 mod live;
 mod ops;

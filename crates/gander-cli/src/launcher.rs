@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gander_upgrade::driver::{self, Order, with_sources};
-use gander_upgrade::launch::{self, INSTALLED, NO_LAUNCH, Program, Unfinished};
+use gander_upgrade::launch::{self, INSTALLED, INSTALLED_PROGRAM, NO_LAUNCH, Program, Unfinished};
 use gander_upgrade::{Phase, Place, State, UpgradeId, versions};
 
 use crate::failure::Failure;
@@ -36,6 +36,7 @@ pub fn order(data_dir: &Path, id: UpgradeId) -> Order {
     let check = CHECK_PATIENCE + Duration::from_secs(versions::journal_bytes(&place) / CHECK_BYTES_PER_S);
     Order {
         installed: launch::installed(&place, &this, &program),
+        installed_program: launch::installed_program(&place, &program),
         place,
         id,
         now_ms,
@@ -145,8 +146,12 @@ pub fn launch(data_dir: &Path, output: &Output) -> Result<(), Failure> {
         }
         Program::Other(program) => {
             let installed = launch::installed(&place, &this, &file);
-            let failed =
-                Command::new(&program).args(std::env::args_os().skip(1)).env(INSTALLED, installed.to_string()).exec();
+            let mut command = Command::new(&program);
+            command.args(std::env::args_os().skip(1)).env(INSTALLED, installed.to_string());
+            if let Some(file) = launch::installed_program(&place, &file) {
+                command.env(INSTALLED_PROGRAM, file);
+            }
+            let failed = command.exec();
             Err(Failure::new(
                 format!("{} could not be run.", program.display()),
                 format!(

@@ -65,11 +65,16 @@ impl Host for HttpHost {
         let holder = lock::holder(&Place::new(&self.data_dir).journal_lock());
         let own = std::env::current_exe().ok();
         let program = if was_running { holder.as_ref().map(|holder| holder.program.clone().into()) } else { own };
+        let program = program.ok_or_else(|| Trouble("the running program cannot be found".to_owned()))?;
+        let pid = holder.map_or_else(std::process::id, |holder| holder.pid);
+        // A package manager may have replaced the file; on Linux the process still has the one that it was started from.
+        let process = PathBuf::from(format!("/proc/{pid}/exe"));
         Ok(About {
             version,
             format: health["format"].as_u64().and_then(|format| u32::try_from(format).ok()).unwrap_or(1),
-            program: program.ok_or_else(|| Trouble("the running program cannot be found".to_owned()))?,
-            pid: holder.map_or_else(std::process::id, |holder| holder.pid),
+            running: if process.exists() { process } else { program.clone() },
+            program,
+            pid,
             port: self.instance.as_ref().and_then(|instance| instance.client.url().rsplit(':').next()?.parse().ok()),
             was_running,
         })

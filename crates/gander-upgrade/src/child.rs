@@ -1,29 +1,23 @@
 //! Starting a version, detached: it outlives the driver.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use gander_model::UpgradeId;
-use semver::Version;
-
-use crate::launch::INSTALLED;
+use crate::driver::Order;
+use crate::file;
+use crate::launch::{INSTALLED, INSTALLED_PROGRAM, NO_LAUNCH};
 use crate::place::Place;
 use crate::state::State;
+use gander_model::UpgradeId;
 
 /// Starts `program serve`, in a process group of its own, its words going to the upgrade's log.
-pub fn start(
-    place: &Place,
-    state: &State,
-    program: &Path,
-    checks: bool,
-    installed: Option<&Version>,
-) -> io::Result<Child> {
-    let mut log = OpenOptions::new();
-    let log = log.append(true).create(true).mode(0o600).open(place.log(state.id))?;
+pub fn start(place: &Place, state: &State, program: &Path, checks: bool, order: &Order) -> io::Result<Child> {
+    let log = log(&place.log(state.id))?;
     let mut command = Command::new(program);
     command.arg("serve").arg("--data-dir").arg(place.data_dir());
     if checks {
@@ -32,16 +26,41 @@ pub fn start(
     if let Some(port) = state.port {
         command.arg("--port").arg(port.to_string());
     }
-    if let Some(installed) = installed {
-        command.env(INSTALLED, installed.to_string());
+    command.env(INSTALLED, order.installed.to_string());
+    if let Some(installed) = &order.installed_program {
+        command.env(INSTALLED_PROGRAM, installed);
     }
-    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0).spawn()
+    command.env_remove(NO_LAUNCH).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0).spawn()
+}
+
+/// Has an installed program take over from the version that serves: it drives, in a process group of its own. Running turns may
+/// go on for `deadline`.
+pub fn take_over(place: &Place, program: &Path, deadline: Duration) -> io::Result<Command> {
+    let path = place.takeover_log();
+    // Of the last one only.
+    file::remove(&path)?;
+    file::make_folder(&place.dir())?;
+    let log = log(&path)?;
+    let mut command = Command::new(program);
+    command.args(["upgrade", "apply", "--installed", "--deadline"]).arg(deadline.as_secs().to_string());
+    command.arg("--data-dir").arg(place.data_dir());
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+    Ok(command)
+}
+
+fn log(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
 /// The last lines that a version said as it started.
 pub fn last_words(place: &Place, id: UpgradeId) -> String {
+    last_lines(&place.log(id))
+}
+
+/// The last lines of a log.
+pub fn last_lines(path: &Path) -> String {
     let read = || -> io::Result<String> {
-        let mut log = std::fs::File::open(place.log(id))?;
+        let mut log = File::open(path)?;
         let bytes = log.metadata()?.len();
         log.seek(SeekFrom::Start(bytes.saturating_sub(2000)))?;
         let mut tail = Vec::new();

@@ -42,6 +42,8 @@ pub struct Order {
     pub id: UpgradeId,
     /// The version of the installed program.
     pub installed: Version,
+    /// The installed program's file, where it is known.
+    pub installed_program: Option<PathBuf>,
     /// The clock: milliseconds since 1970, UTC.
     pub now_ms: fn() -> i64,
     /// How long running turns may go on; then they are interrupted, to be continued later.
@@ -72,6 +74,9 @@ pub enum UpgradeError {
     /// The package is refused.
     #[error(transparent)]
     Package(#[from] PackageError),
+    /// The installed program does not fit.
+    #[error("the installed program does not take over")]
+    Installed(#[source] PackageError),
     /// The package could not be got.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -84,6 +89,9 @@ pub enum UpgradeError {
     /// A kept version cannot be used.
     #[error(transparent)]
     Version(#[from] VersionError),
+    /// Nobody serves, so there is nobody to take over from.
+    #[error("no gander serves this data folder")]
+    NobodyServes,
     /// There is nothing to go back to, or no way.
     #[error("there is no way back: {0}")]
     NoWayBack(String),
@@ -127,6 +135,67 @@ pub async fn apply(
     let _ = versions::tidy(&order.place);
     drop(lock);
     applied
+}
+
+/// Has the installed program take over from the version that serves: a package manager put it there, so there is no package to
+/// verify, and it stays where it is. The same walk else. The version that serves is kept first, from its process: its file is gone.
+pub async fn adopt(order: &Order, program: &Path, host: &mut impl Host, tell: Tell<'_>) -> Result<State, UpgradeError> {
+    let _lock = drive(&order.place, (order.now_ms)())?;
+    settle_left(order, host, tell).await?;
+    let place = &order.place;
+    let about = host.about().await?;
+    if !about.was_running {
+        return Err(UpgradeError::NobodyServes);
+    }
+    let is = versions::describe(program).await.map_err(UpgradeError::Installed)?;
+    package::check(
+        &is,
+        &Wanted {
+            running: about.version.clone(),
+            target: TARGET.to_owned(),
+            format: about.format,
+            now_ms: (order.now_ms)(),
+            downgrade: false,
+        },
+    )
+    .map_err(UpgradeError::Installed)?;
+    let journal = versions::journal_bytes(place);
+    let copies = if is.writes_format == about.format { 1 } else { 3 };
+    let kept_bytes = std::fs::metadata(&about.running).map(|found| found.len()).unwrap_or_default();
+    let needed = kept_bytes.saturating_add(journal.saturating_mul(copies));
+    versions::check_room(place, needed).map_err(UpgradeError::Installed)?;
+    let to = Side { version: is.version.clone(), program: program.to_owned(), format: is.writes_format };
+    let mut state = new_state(order, Kind::Upgrade, &about, to)?;
+    state.from.program = place.program(&about.version);
+    state.pointer_after = None;
+    // Rolled back, the version that served goes on over just this installed one, until another one is installed.
+    state.pointer_before =
+        Some(Pointer { version: about.version.clone(), set_over: is.version, at_ms: (order.now_ms)() });
+    State::begin(place, &state)?;
+    say(tell, Some(Phase::Stage), format!("keeping gander {}", about.version));
+    if let Err(why) = keep_running(order, &state, &about).await {
+        let given_up = give_up(place, state.id, why, (order.now_ms)())?;
+        return Err(UpgradeError::Abandoned(Box::new(given_up)));
+    }
+    walk(order, state, host, tell).await
+}
+
+/// Keeps the program of a process, and sees that it is what serves: it is what the way back starts.
+async fn keep_running(order: &Order, state: &State, about: &About) -> Result<(), String> {
+    let is = Description {
+        version: about.version.clone(),
+        target: TARGET.to_owned(),
+        reads_format: 1,
+        writes_format: about.format,
+    };
+    let kept = versions::keep(&order.place, state.id, &about.running, &is, (order.now_ms)());
+    let kept = kept.map_err(|error| format!("the program that serves could not be kept: {error}"))?;
+    let says = versions::describe(&kept).await.map_err(|error| with_sources(&error))?;
+    if says.version != about.version || says.writes_format != about.format {
+        let _ = std::fs::remove_dir_all(order.place.version(&about.version));
+        return Err(format!("the program that was kept is gander {}, and {} serves", says.version, about.version));
+    }
+    Ok(())
 }
 
 /// Goes back to the version before, by hand: the same walk, the other way.
@@ -555,11 +624,11 @@ async fn start_and_check(order: &Order, state: &State, tell: Tell<'_>) -> Result
     }
     State::record(place, id, STARTING, |state| state.starts += 1)?;
     faults::point("start:counted");
-    let program = match versions::program(place, &state.to.version) {
+    let program = match next_program(place, state).await {
         Ok(program) => program,
-        Err(error) => return to_rollback(order, id, with_sources(&error)),
+        Err(why) => return to_rollback(order, id, why),
     };
-    let started = child::start(place, state, &program, true, Some(&order.installed));
+    let started = child::start(place, state, &program, true, order);
     let mut process = match started {
         Ok(process) => process,
         Err(error) => return to_rollback(order, id, format!("gander {} does not start: {error}", state.to.version)),
@@ -594,6 +663,19 @@ async fn start_and_check(order: &Order, state: &State, tell: Tell<'_>) -> Result
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// The program that is to take over: one that is kept, or the installed one, if it still is that version.
+async fn next_program(place: &Place, state: &State) -> Result<PathBuf, String> {
+    let to = &state.to;
+    if to.program == place.program(&to.version) {
+        return versions::program(place, &to.version).map_err(|error| with_sources(&error));
+    }
+    let is = versions::describe(&to.program).await.map_err(|error| with_sources(&error))?;
+    if is.version != to.version || is.writes_format != to.format {
+        return Err(format!("{} is gander {} by now, and not {}", to.program.display(), is.version, to.version));
+    }
+    Ok(to.program.clone())
 }
 
 /// Decides for the old version, unless the new one has decided for itself in the same moment.
@@ -664,7 +746,7 @@ async fn restart_old(order: &Order, state: &State, host: &mut impl Host, tell: T
     }
     say(tell, Some(state.phase), format!("starting gander {} again", state.from.version));
     let until = Instant::now() + ANSWER_PATIENCE;
-    let started = child::start(place, state, &state.from.program, false, None);
+    let started = child::start(place, state, &state.from.program, false, order);
     while started.is_ok() && Instant::now() < until {
         if host.answering().await.is_some() {
             return;

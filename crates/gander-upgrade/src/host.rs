@@ -21,6 +21,8 @@ pub struct About {
     pub format: u32,
     /// The program's file.
     pub program: PathBuf,
+    /// Where the program that runs can be read, also when its file was replaced.
+    pub running: PathBuf,
     /// Its process.
     pub pid: u32,
     /// Where it listens, which is where the next version is to listen.

@@ -15,6 +15,8 @@ use crate::versions;
 pub const NO_LAUNCH: &str = "GANDER_NO_LAUNCH";
 /// What the launcher tells the version that it starts: the version of the installed program.
 pub const INSTALLED: &str = "GANDER_INSTALLED";
+/// And beside it the installed program's file.
+pub const INSTALLED_PROGRAM: &str = "GANDER_INSTALLED_PROGRAM";
 
 /// Which program is to run.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,14 +68,27 @@ fn same_file(one: &Path, other: &Path) -> bool {
 
 /// The version of the installed program, as seen from the program that asks.
 pub fn installed(place: &Place, this: &Version, file: &Path) -> Version {
-    let inside = file.starts_with(place.versions())
-        || place.versions().canonicalize().is_ok_and(|versions| file.starts_with(versions));
-    if !inside {
+    if !is_inside(place, file) {
         return this.clone();
     }
     let told = std::env::var(INSTALLED).ok().and_then(|told| told.parse().ok());
     let pointed = || Pointer::read(place).ok().flatten().map(|pointer| pointer.set_over);
     told.or_else(pointed).unwrap_or_else(|| this.clone())
+}
+
+/// The installed program's file, as seen from the program that asks; none where that was not told.
+pub fn installed_program(place: &Place, file: &Path) -> Option<PathBuf> {
+    if is_inside(place, file) {
+        return std::env::var_os(INSTALLED_PROGRAM).map(PathBuf::from);
+    }
+    // So the system names the file of a program that was replaced since it was started.
+    let name = file.to_str().and_then(|name| name.strip_suffix(" (deleted)"));
+    Some(name.map_or_else(|| file.to_owned(), PathBuf::from))
+}
+
+fn is_inside(place: &Place, file: &Path) -> bool {
+    file.starts_with(place.versions())
+        || place.versions().canonicalize().is_ok_and(|versions| file.starts_with(versions))
 }
 
 /// Whether an upgrade of this data folder has not ended, and whose it is to end it.

@@ -10,6 +10,7 @@ pub mod faults;
 pub mod fetch;
 pub mod file;
 pub mod host;
+pub mod installed;
 pub mod keys;
 pub mod launch;
 pub mod lock;

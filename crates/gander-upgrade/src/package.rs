@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::file;
 use crate::keys::{KeyError, Keys};
+use crate::versions::Description;
 
 /// The largest package that is taken in, in bytes.
 pub const PACKAGE_MAX: u64 = 1 << 30;
@@ -71,6 +72,30 @@ pub struct Wanted {
     pub now_ms: i64,
     /// Whether an older version is what is asked for.
     pub downgrade: bool,
+}
+
+/// Whether a program may serve here in the place of the version that does.
+pub fn check(is: &Description, wanted: &Wanted) -> Result<(), PackageError> {
+    if is.target != wanted.target {
+        return Err(PackageError::Platform { found: is.target.clone(), wanted: wanted.target.clone() });
+    }
+    match is.version.cmp_precedence(&wanted.running) {
+        std::cmp::Ordering::Greater => {}
+        std::cmp::Ordering::Equal => return Err(PackageError::Same(is.version.clone())),
+        std::cmp::Ordering::Less if wanted.downgrade => {}
+        std::cmp::Ordering::Less => {
+            return Err(PackageError::Older { found: is.version.clone(), running: wanted.running.clone() });
+        }
+    }
+    if wanted.format < is.reads_format || wanted.format > is.writes_format {
+        return Err(PackageError::Format {
+            version: is.version.clone(),
+            reads: is.reads_format,
+            writes: is.writes_format,
+            found: wanted.format,
+        });
+    }
+    Ok(())
 }
 
 /// Why a package is refused.
@@ -231,9 +256,12 @@ impl Package {
     /// Whether it is what is wanted here.
     pub fn check(&self, wanted: &Wanted) -> Result<(), PackageError> {
         let manifest = &self.manifest;
-        if manifest.target != wanted.target {
-            return Err(PackageError::Platform { found: manifest.target.clone(), wanted: wanted.target.clone() });
-        }
+        let is = Description {
+            version: manifest.version.clone(),
+            target: manifest.target.clone(),
+            reads_format: manifest.reads_format,
+            writes_format: manifest.writes_format,
+        };
         if manifest.expires_at_ms <= wanted.now_ms {
             let days = wanted.now_ms.saturating_sub(manifest.expires_at_ms) / 86_400_000;
             return Err(PackageError::Expired { days });
@@ -241,23 +269,7 @@ impl Package {
         if manifest.bytes == 0 || manifest.bytes > PROGRAM_MAX {
             return Err(PackageError::NoPackage(format!("its program would have {} bytes", manifest.bytes)));
         }
-        match manifest.version.cmp_precedence(&wanted.running) {
-            std::cmp::Ordering::Greater => {}
-            std::cmp::Ordering::Equal => return Err(PackageError::Same(manifest.version.clone())),
-            std::cmp::Ordering::Less if wanted.downgrade => {}
-            std::cmp::Ordering::Less => {
-                return Err(PackageError::Older { found: manifest.version.clone(), running: wanted.running.clone() });
-            }
-        }
-        if wanted.format < manifest.reads_format || wanted.format > manifest.writes_format {
-            return Err(PackageError::Format {
-                version: manifest.version.clone(),
-                reads: manifest.reads_format,
-                writes: manifest.writes_format,
-                found: wanted.format,
-            });
-        }
-        Ok(())
+        check(&is, wanted)
     }
 
     /// Unpacks the program to `path`, synced, and compares it with the manifest. What does not fit is removed again.

@@ -80,6 +80,11 @@ impl Place {
         self.dir().join(format!("{id}.log"))
     }
 
+    /// `upgrade/takeover.log`: what an installed program said that was asked to take over.
+    pub fn takeover_log(&self) -> PathBuf {
+        self.dir().join("takeover.log")
+    }
+
     /// `upgrade/incoming/`: a package on its way in.
     pub fn incoming(&self) -> PathBuf {
         self.dir().join("incoming")

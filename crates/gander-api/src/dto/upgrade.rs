@@ -20,6 +20,23 @@ pub struct UpgradeStatus {
     pub rollback_why: Option<String>,
     /// Versions whose programs are kept.
     pub versions: Vec<String>,
+    /// Another version that a package manager put in the installed program's place, as who serves knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed: Option<Installed>,
+}
+
+/// Another version in the installed program's place: what the change `installed` tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Installed {
+    /// `waits` (it takes over when running answers have ended), `offered` (when somebody says so), `later` (put off), `taking_over`,
+    /// `unfit` (older, or it cannot read this journal: it does not take over).
+    pub state: String,
+    /// The version.
+    pub version: String,
+    /// Why it does not take over by itself.
+    pub why: Option<String>,
+    /// The turns that it waits for.
+    pub turns: u64,
 }
 
 /// One upgrade, or one way back.

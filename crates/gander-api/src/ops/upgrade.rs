@@ -35,6 +35,7 @@ pub fn upgrade_status(data_dir: &Path) -> Result<dto::UpgradeStatus, StateError>
         can_roll_back: way_back.is_ok(),
         rollback_why: way_back.err().map(|error| driver::with_sources(&error)),
         versions: kept.iter().map(ToString::to_string).collect(),
+        installed: None,
     })
 }
 
@@ -140,6 +141,7 @@ impl Gander {
         let data_dir = self.ctx.data_dir.clone();
         let status = blocking(move || upgrade_status(&data_dir)).await;
         let mut status = status.map_err(|error| ApiError::internal(driver::with_sources(&error)))?;
+        status.installed = self.ctx.installed_now();
         if let Some(last) = &mut status.last {
             let seen = self.ctx.read(|reader| reader.setting(SEEN)).await?;
             last.seen = seen.as_deref() == Some(last.id.as_str());

@@ -91,6 +91,9 @@ pub async fn start(data_dir: &Path, port: Option<u16>, upgrade: Option<UpgradeId
     let mut options = ServeOptions::new(data_dir);
     options.port = port;
     options.gander.upgrade = upgrade;
+    options.gander.installed = std::env::current_exe()
+        .ok()
+        .and_then(|program| gander_upgrade::launch::installed_program(&Place::new(data_dir), &program));
     Server::start(options).await.map_err(|error| {
         let failure = not_serving(data_dir, &error);
         match error {

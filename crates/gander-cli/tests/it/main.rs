@@ -6,6 +6,7 @@ mod backup;
 mod bad_input;
 mod bucket;
 mod handover;
+mod installed;
 mod log;
 mod read_only;
 mod running;

@@ -69,6 +69,8 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(handover::interrupt))
         .routes(routes!(upgrade::get))
         .routes(routes!(upgrade::seen))
+        .routes(routes!(upgrade::now))
+        .routes(routes!(upgrade::later))
         .routes(routes!(auth::new_code))
         .routes(routes!(auth::grants))
         .routes(routes!(auth::revoke))

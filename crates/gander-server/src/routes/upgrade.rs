@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use gander_api::dto::{UpgradeSeen, UpgradeStatus};
+use gander_api::dto::{Problem as ProblemBody, UpgradeSeen, UpgradeStatus};
 
 use crate::problem::{Body, Problem, Reply, reply};
 use crate::server::App;
@@ -18,5 +18,21 @@ pub async fn get(State(app): State<App>) -> Reply<UpgradeStatus> {
     responses((status = 204)))]
 pub async fn seen(State(app): State<App>, Body(body): Body<UpgradeSeen>) -> Result<StatusCode, Problem> {
     app.gander.upgrade_seen(body).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The version in the installed program's place takes over now: running turns may end for a while, then they are interrupted.
+#[utoipa::path(post, path = "/upgrade/installed/now", tag = "store", operation_id = "takeOverNow",
+    responses((status = 202), (status = 409, body = ProblemBody)))]
+pub async fn now(State(app): State<App>) -> Result<StatusCode, Problem> {
+    app.gander.take_over_now().await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// It is left alone until somebody says otherwise, or Gander is started again.
+#[utoipa::path(post, path = "/upgrade/installed/later", tag = "store", operation_id = "takeOverLater",
+    responses((status = 204), (status = 409, body = ProblemBody)))]
+pub async fn later(State(app): State<App>) -> Result<StatusCode, Problem> {
+    app.gander.take_over_later().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -50,6 +50,7 @@ impl Host for Pretended {
         Ok(About {
             version: version("1.0.0"),
             format: 1,
+            running: program.clone(),
             program,
             pid: std::process::id(),
             port: None,
@@ -123,6 +124,7 @@ fn order(place: &Place, number: u8) -> Order {
         place: place.clone(),
         id: id(number),
         installed: version("1.0.0"),
+        installed_program: None,
         now_ms: || 7,
         deadline: Duration::from_secs(1),
         interrupt: false,

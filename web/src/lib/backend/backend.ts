@@ -121,6 +121,8 @@ export interface Backend {
   upgrade(): Promise<UpgradeReport>;
   /** A person has seen how it ended. */
   upgradeSeen(id: string): Promise<void>;
+  /** The version in the installed program's place takes over now, or is left alone. */
+  takeOver(when: 'now' | 'later'): Promise<void>;
   handover(): Promise<Handover>;
   cancelHandover(): Promise<void>;
   /** Interrupts the turns that a handover waits for; they can be continued afterwards. */

@@ -133,6 +133,7 @@ export function httpBackend(): Backend {
 
     upgrade: () => get<UpgradeReport>('upgrade'),
     upgradeSeen: (upgrade) => post('upgrade/seen', { id: upgrade }),
+    takeOver: (when) => post(`upgrade/installed/${when}`),
     handover: () => get<Handover>('handover'),
     cancelHandover: () => json('DELETE', 'handover'),
     interruptForHandover: () => post('handover/interrupt'),

@@ -818,6 +818,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/upgrade/installed/later": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** It is left alone until somebody says otherwise, or Gander is started again. */
+        post: operations["takeOverLater"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/upgrade/installed/now": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The version in the installed program's place takes over now: running turns may end for a while, then they are interrupted. */
+        post: operations["takeOverNow"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/upgrade/seen": {
         parameters: {
             query?: never;
@@ -1626,6 +1660,23 @@ export interface components {
             /** @description Of Gander. */
             version: string;
         };
+        /** @description Another version in the installed program's place: what the change `installed` tells. */
+        Installed: {
+            /**
+             * @description `waits` (it takes over when running answers have ended), `offered` (when somebody says so), `later` (put off), `taking_over`,
+             *     `unfit` (older, or it cannot read this journal: it does not take over).
+             */
+            state: string;
+            /**
+             * Format: int64
+             * @description The turns that it waits for.
+             */
+            turns: number;
+            /** @description The version. */
+            version: string;
+            /** @description Why it does not take over by itself. */
+            why?: string | null;
+        };
         /** @description A job that runs beside. */
         Job: {
             /**
@@ -2339,6 +2390,7 @@ export interface components {
             /** @description Whether the last one can be taken back by hand. */
             can_roll_back: boolean;
             current?: components["schemas"]["Upgrade"] | null;
+            installed?: components["schemas"]["Installed"] | null;
             last?: components["schemas"]["Upgrade"] | null;
             /** @description Why not. */
             rollback_why?: string | null;
@@ -4127,6 +4179,56 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UpgradeStatus"];
+                };
+            };
+        };
+    };
+    takeOverLater: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    takeOverNow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };

@@ -167,5 +167,8 @@ export interface SavingStatus {
 /** A handover to another version, or none: the same document from `GET handover` and from the change `handover`. */
 export type Handover = Closer<Wire['Handover'], { state: 'none' | 'waiting' | 'frozen' | 'sealed' }>;
 
+/** Another version in the installed program's place: in the report, and from the change `installed`. */
+export type Installed = Closer<Wire['Installed'], { state: 'waits' | 'offered' | 'later' | 'taking_over' | 'unfit' }>;
+
 export type UpgradeRun = Wire['Upgrade'];
 export type UpgradeReport = Wire['UpgradeStatus'];

@@ -1,6 +1,6 @@
 import { getContext, setContext } from 'svelte';
 import { BackendError, Unreachable, type Backend, type Connection, type Feed } from '../backend/backend';
-import type { Agent, AgentCommand, Change, Config, ContentBlock, ContinueHow, Draft, Entry, Finding, Handover, Health, SavingStatus, ScrollPosition, Session, WindowState } from '../backend/types';
+import type { Agent, AgentCommand, Change, Config, ContentBlock, ContinueHow, Draft, Entry, Finding, Handover, Health, Installed, SavingStatus, ScrollPosition, Session, WindowState } from '../backend/types';
 import { DraftKeeper } from '../composer/draft.svelte';
 import { Conversation } from '../conversation/conversation.svelte';
 import { bodyOf } from '../conversation/entry';
@@ -228,6 +228,9 @@ export class App {
       case 'handover':
         this.upgrade.told(change.data as Handover);
         if (this.upgrade.handover.failed && !this.upgrade.waiting) this.toasts.show('The upgrade was given up. Gander runs as before.', { tone: 'error', detail: this.upgrade.handover.failed });
+        break;
+      case 'installed':
+        this.upgrade.toldInstalled(change.data as Installed | null);
         break;
       case 'commands':
         if (change.session_id === this.conversation?.id) this.commands = (change.data as { commands: AgentCommand[] }).commands;
@@ -568,6 +571,11 @@ export class App {
 
   async interruptForUpgrade(): Promise<void> {
     await this.#try('The turns were not interrupted.', () => this.backend.interruptForHandover());
+  }
+
+  /** The installed version takes over now, or is left alone. */
+  async takeOver(when: 'now' | 'later'): Promise<void> {
+    await this.#try(when === 'now' ? 'The installed version does not take over.' : 'It was not put off.', () => this.backend.takeOver(when));
   }
 
   async stop(): Promise<void> {

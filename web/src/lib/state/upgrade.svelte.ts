@@ -1,5 +1,5 @@
 import type { Backend } from '../backend/backend';
-import type { Handover, UpgradeReport, UpgradeRun } from '../backend/types';
+import type { Handover, Installed, UpgradeReport, UpgradeRun } from '../backend/types';
 
 const NONE: Handover = { state: 'none', from: '', turns: [], drafts: 0, can_cancel: false, safe: '' };
 const RELOADED = 'gander.reloaded';
@@ -19,6 +19,8 @@ const servedBy = () => document.querySelector<HTMLMetaElement>('meta[name=gander
 export class Upgrade {
   handover = $state.raw<Handover>(NONE);
   report = $state.raw<UpgradeReport | null>(null);
+  /** Another version in the installed program's place. While it takes over, the handover says the rest. */
+  installed = $derived.by(() => (this.handover.state === 'none' ? ((this.report?.installed ?? null) as Installed | null) : null));
   /** Another version answers, and reloading did not bring its page: the reader is asked. */
   stale = $state<string | null>(null);
   /** A finished one that nobody has seen yet. */
@@ -67,6 +69,11 @@ export class Upgrade {
   /** Told by the server, or found out by asking again. */
   told(handover: Handover) {
     this.handover = handover;
+  }
+
+  /** Another version was put in the installed program's place, or what became of it. */
+  toldInstalled(installed: Installed | null) {
+    if (this.report) this.report = { ...this.report, installed };
   }
 
   async refresh(): Promise<void> {

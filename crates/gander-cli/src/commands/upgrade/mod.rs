@@ -42,9 +42,13 @@ impl Upgrade {
         }
     }
 
-    /// Whether it is about this program and no data folder.
+    /// Whether it is about this very program, whatever serves the data folder.
     pub fn is_about_itself(&self) -> bool {
-        matches!(self, Self::Describe(_))
+        match self {
+            Self::Describe(_) => true,
+            Self::Apply(apply) => apply.installed,
+            Self::Status(_) | Self::Rollback(_) => false,
+        }
     }
 }
 
@@ -88,6 +92,14 @@ fn failed(error: &UpgradeError) -> Failure {
         )
         .because(error)
         .why(nothing),
+        UpgradeError::Installed(_) => {
+            Failure::new("This program does not take over.", "The version that serves goes on.").because(error)
+        }
+        UpgradeError::NobodyServes => Failure::new(
+            "There is nobody to take over from.",
+            "Start Gander: it backs up and verifies before it writes, and needs no upgrade.",
+        )
+        .because(error),
         UpgradeError::NoWayBack(_) => {
             Failure::new("There is no way back.", "Restore what you need with `gander backup restore`.").because(error)
         }

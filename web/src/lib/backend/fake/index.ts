@@ -1,5 +1,5 @@
 import { Unreachable, type Backend } from '../backend';
-import type { Change, Handover, Session, SessionFilter, WindowState } from '../types';
+import type { Change, Handover, Installed, Session, SessionFilter, WindowState } from '../types';
 import { backupsOf } from './backups';
 import { ranUpgrade, TERMINAL } from './content';
 import { seed } from './seed';
@@ -18,6 +18,12 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
   seed(world, turns);
   let upgradeSeen = false;
   const NO_HANDOVER: Handover = { state: 'none', from: '0.1.0', turns: [], drafts: 0, can_cancel: false, safe: '' };
+  const INSTALLED: Record<string, Installed> = {
+    installed: { state: 'waits', version: '0.2.0', why: null, turns: [...held.values()].filter((h) => h.session.running).length },
+    'installed-failed': { state: 'offered', version: '0.2.0', why: 'The upgrade to gander 0.2.0 was rolled back', turns: 0 },
+    'installed-older': { state: 'unfit', version: '0.0.9', why: 'The package is 0.0.9, older than 0.1.0, which serves now', turns: 0 },
+  };
+  let installed = INSTALLED[scene] ?? null;
   let handover: Handover =
     scene === 'handover' || scene === 'frozen'
       ? { state: scene === 'frozen' ? 'frozen' : 'waiting', from: '0.1.0', to: '0.2.0', turns: scene === 'frozen' ? [] : [...held.values()].filter((h) => h.session.running).map((h) => ({ session_id: h.session.id, turn_id: h.session.turn?.id ?? '', name: h.session.name })), drafts: 0, deadline_at: new Date(now + 120_000).toISOString(), can_cancel: scene === 'handover', safe: 'Everything that was acknowledged is saved.' }
@@ -235,8 +241,9 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
       queueChanged(h);
       if (next) run(h, textOf(next.content), next.turn_id);
     },
-    async upgrade() { return { version: '0.1.0', target: 'x86_64-unknown-linux-gnu', versions: ['0.1.0'], can_roll_back: true, current: null, last: scene === 'upgraded' || scene === 'rolled-back' ? { ...ranUpgrade(scene === 'upgraded', now), seen: upgradeSeen } : null }; },
+    async upgrade() { return { version: '0.1.0', target: 'x86_64-unknown-linux-gnu', versions: ['0.1.0'], can_roll_back: true, current: null, installed, last: scene === 'upgraded' || scene === 'rolled-back' ? { ...ranUpgrade(scene === 'upgraded', now), seen: upgradeSeen } : null }; },
     async upgradeSeen() { upgradeSeen = true; },
+    async takeOver(when) { emit({ type: 'installed', data: (installed = installed && { ...installed, state: when === 'now' ? 'taking_over' : 'later' }) }); },
     async handover() { return structuredClone(handover); },
     async cancelHandover() { emit({ type: 'handover', data: (handover = NO_HANDOVER) }); },
     async interruptForHandover() { emit({ type: 'handover', data: (handover = { ...handover, state: 'frozen', turns: [] }) }); },
