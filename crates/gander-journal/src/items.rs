@@ -25,8 +25,6 @@ pub struct ItemRow {
     pub kind: Kind,
     pub at_ms: i64,
     pub first_revision: i64,
-    /// Its newest part as of the last multiple of [`SETTLE`].
-    known_revision: i64,
 }
 
 /// An item's newest part.
@@ -42,7 +40,7 @@ pub struct Newest {
 /// At each revision that is a multiple of this, the rows of `open_items` are brought up to date.
 const SETTLE: i64 = 256;
 
-const COLUMNS: &str = "item, turn_id, ord, kind, at_ms, first_revision, known_revision";
+const COLUMNS: &str = "item, turn_id, ord, kind, at_ms, first_revision";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<ItemRow> {
     Ok(ItemRow {
@@ -52,7 +50,6 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<ItemRow> {
         kind: Kind::new(row.get_ref(3)?.as_str().unwrap_or_default()),
         at_ms: row.get(4)?,
         first_revision: row.get(5)?,
-        known_revision: row.get(6)?,
     })
 }
 
@@ -70,23 +67,19 @@ pub fn row(conn: &Connection, session: SessionId, item: ItemId) -> rusqlite::Res
         .optional()
 }
 
-/// An item's newest part: one of the few since the rows were brought up to date, or the one that its row names.
-pub fn newest(conn: &Connection, session: SessionId, row: &ItemRow) -> rusqlite::Result<Newest> {
-    let from_row = |row: &Row<'_>| Ok(Newest { revision: row.get(0)?, size: u64_at(row, 1)?, bytes: u64_at(row, 2)? });
+/// An item's newest part: one of the few since the rows were brought up to date, or the one that its row names. The row
+/// is read here and never handed in: any change in between may have brought it up to date.
+pub fn newest(conn: &Connection, session: SessionId, item: ItemId) -> rusqlite::Result<Newest> {
     let settled = last_revision(conn)? / SETTLE as u64 * SETTLE as u64;
-    let since = conn
-        .prepare_cached(
-            "SELECT revision, stop, bytes FROM changes WHERE revision > max(?1, ?2) AND session_id = ?3 AND item = ?4
-                AND type = 'open_item' ORDER BY revision DESC LIMIT 1",
-        )?
-        .query_row(params![int(settled), row.known_revision, session.as_bytes(), row.item.as_bytes()], from_row)
-        .optional()?;
-    match since {
-        Some(newest) => Ok(newest),
-        None => conn
-            .prepare_cached("SELECT revision, stop, bytes FROM changes WHERE revision = ?1")?
-            .query_row([row.known_revision], from_row),
-    }
+    conn.prepare_cached(
+        "SELECT c.revision, c.stop, c.bytes FROM open_items o JOIN changes c ON c.revision = coalesce(
+            (SELECT revision FROM changes WHERE revision > max(?1, o.known_revision) AND session_id = ?2 AND item = ?3
+                AND type = 'open_item' ORDER BY revision DESC LIMIT 1), o.known_revision)
+         WHERE o.session_id = ?2 AND o.item = ?3",
+    )?
+    .query_row(params![int(settled), session.as_bytes(), item.as_bytes()], |row| {
+        Ok(Newest { revision: row.get(0)?, size: u64_at(row, 1)?, bytes: u64_at(row, 2)? })
+    })
 }
 
 /// An open item's parts put together.
@@ -120,7 +113,7 @@ pub fn open_items(conn: &Connection, session: SessionId) -> rusqlite::Result<Vec
 
 /// An open item with all that has arrived.
 pub fn open_item(conn: &Connection, session: SessionId, row: ItemRow) -> rusqlite::Result<OpenItem> {
-    let newest = newest(conn, session, &row)?;
+    let newest = newest(conn, session, row.item)?;
     let mut all = data(conn, newest)?;
     if row.kind == Kind::PERMISSION
         && let Some(only) = updates_in(all.get()).first().map(|only| (*only).to_owned())
@@ -168,7 +161,7 @@ impl Tx<'_> {
         } else {
             part.updates.len() as u64
         };
-        let before = current.as_ref().map(|row| newest(self.conn, part.session, row)).transpose()?;
+        let before = current.as_ref().map(|row| newest(self.conn, part.session, row.item)).transpose()?;
         let (start, bytes) = before.map_or((0, 0), |before| (before.size, before.bytes));
         self.conn
             .prepare_cached(
@@ -230,7 +223,7 @@ impl Tx<'_> {
     /// `from` is the size that it believes the item to have. A part that is there already is left as it is.
     pub fn item_append_from(&mut self, part: &ItemPart<'_>, from: u64) -> Result<()> {
         let open = row(self.conn, part.session, part.item)?;
-        let size = open.map(|row| newest(self.conn, part.session, &row)).transpose()?.map(|newest| newest.size);
+        let size = open.map(|row| newest(self.conn, part.session, row.item)).transpose()?.map(|newest| newest.size);
         let there = match size {
             Some(size) => size > from,
             // It was opened before and is none any more: it is an entry, with this part in it.
@@ -267,7 +260,7 @@ impl Tx<'_> {
     }
 
     fn close_item(&mut self, session: SessionId, row: &ItemRow, interrupted: bool) -> Result<Head> {
-        let mut body = Body::new(By::Agent, Data::Inline(data(self.conn, newest(self.conn, session, row)?)?));
+        let mut body = Body::new(By::Agent, Data::Inline(data(self.conn, newest(self.conn, session, row.item)?)?));
         body.interrupted = interrupted;
         self.replace_item(session, row, body)
     }

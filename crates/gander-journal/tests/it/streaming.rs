@@ -56,6 +56,27 @@ fn g01_a_streamed_text_is_an_open_item_and_becomes_one_entry() {
 }
 
 #[test]
+fn g01_a_turn_that_ends_at_any_revision_keeps_every_part_of_every_item() {
+    let bench = bench();
+    // Rows of open items are brought up to date at certain revisions only. Whichever revision a turn ends at, and
+    // whichever of its items becomes an entry there, the newest part of the others counts.
+    for round in 0..300 {
+        let session = running(&bench);
+        for n in 1..=4 {
+            append(&bench, session, item(n), Kind::MESSAGE, vec![chunk(&format!("{n} begins"))]);
+        }
+        for n in 1..=4 {
+            append(&bench, session, item(n), Kind::MESSAGE, vec![chunk(&format!(", {n} ends"))]);
+        }
+        bench.write(move |tx| tx.end_turn(session, turn_id(1), TurnPhase::Ended, &ended()));
+        let transcript = bench.transcript(session);
+        for n in 1..=4 {
+            assert!(transcript.contains(&format!("{n} begins, {n} ends")), "round {round}: {transcript}");
+        }
+    }
+}
+
+#[test]
 fn g01_after_a_crash_what_was_streamed_is_an_entry_marked_interrupted() {
     let bench = bench();
     let session = running(&bench);
