@@ -50,14 +50,18 @@ fn disk() -> MutexGuard<'static, Option<Disk>> {
     DISK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Puts the disk under every database that is opened below `dir` from now on. One at a time in a process.
-pub fn plug_in(dir: &Path) {
+/// Puts the disk under every database that is opened below `dir` from now on. There is one in a process: who wants it
+/// next waits until what this gives is dropped.
+pub fn plug_in(dir: &Path) -> MutexGuard<'static, ()> {
     static ONCE: Once = Once::new();
+    static PLUG: Mutex<()> = Mutex::new(());
+    let plugged = PLUG.lock().unwrap_or_else(PoisonError::into_inner);
     ONCE.call_once(register);
     let mut disk = disk();
     // Files of the disk before may still be closing.
     let open = disk.take().map(|before| before.open).unwrap_or_default();
     *disk = Some(Disk { dir: dir.to_owned(), images: HashMap::new(), open, failing: Failing::No });
+    plugged
 }
 
 /// From now on the disk fails, or no longer does.

@@ -143,7 +143,7 @@ fn g10_a_migration_that_fails_leaves_the_journal_as_it_was() {
 fn g10_a_full_disk_in_a_migration_leaves_the_journal_as_it_was() {
     let (dir, ..) = of_format_1();
     let before = facts(dir.path());
-    crate::disk::plug_in(dir.path());
+    let _plugged = crate::disk::plug_in(dir.path());
     let mut inspected = Journal::inspect(dir.path(), faulty("in", Fault::Full)).unwrap();
     let error = inspected.migrate().unwrap_err();
     crate::disk::set_failing(crate::disk::Failing::No);

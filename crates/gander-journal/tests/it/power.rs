@@ -1,6 +1,7 @@
 //! G1 against the power cut and the failing disk: acknowledged means synced, and a failed sync is believed.
 
 use std::path::Path;
+use std::sync::MutexGuard;
 
 use gander_journal::{Bounds, Journal, Saving};
 use gander_model::{Body, By, Kind, SessionId};
@@ -37,12 +38,12 @@ fn notes(journal: &Journal, session: SessionId) -> Vec<u64> {
     found
 }
 
-fn watched() -> (Bench, SessionId) {
+fn watched() -> (MutexGuard<'static, ()>, Bench, SessionId) {
     let dir = tempfile::tempdir().unwrap();
-    plug_in(dir.path());
+    let plugged = plug_in(dir.path());
     let journal = open(dir.path());
     let session = journal.write_blocking(|tx| tx.create_session(new_session())).unwrap();
-    (Bench { dir, journal }, session)
+    (plugged, Bench { dir, journal }, session)
 }
 
 /// Opens what is left after a power cut now, and gives its notes.
@@ -65,7 +66,7 @@ fn check(acknowledged: &[u64], found: &[u64]) {
 
 #[test]
 fn g01_what_was_acknowledged_survives_a_power_cut_at_any_moment() {
-    let (bench, session) = watched();
+    let (_plugged, bench, session) = watched();
     let seed = 20_260;
     let random = Seeded::new(seed);
     let mut acknowledged = Vec::new();
@@ -84,29 +85,26 @@ fn g01_what_was_acknowledged_survives_a_power_cut_at_any_moment() {
 /// The power goes while commits and checkpoints are under way, not between them.
 #[test]
 fn g01_a_power_cut_in_the_middle_of_commits_loses_nothing_acknowledged() {
-    let (bench, session) = watched();
+    let (_plugged, bench, session) = watched();
     let random = Seeded::new(7);
-    let acknowledged = std::sync::Mutex::new(Vec::new());
-    let done = std::sync::atomic::AtomicBool::new(false);
+    let (acknowledged, told) = std::sync::mpsc::sync_channel(64);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        // Ends when nobody listens any more.
+        scope.spawn(move || {
             for n in 0.. {
-                if done.load(std::sync::atomic::Ordering::Relaxed) {
+                assert!(note(&bench.journal, session, n, 3_000));
+                if acknowledged.send(n).is_err() {
                     break;
                 }
-                assert!(note(&bench.journal, session, n, 3_000));
-                acknowledged.lock().unwrap().push(n);
             }
         });
+        let mut known = Vec::new();
         for _ in 0..12 {
-            let enough = acknowledged.lock().unwrap().len() + 40;
-            while acknowledged.lock().unwrap().len() < enough {
-                std::thread::yield_now();
-            }
-            let known = acknowledged.lock().unwrap().clone();
+            known.extend(told.iter().take(40));
+            known.extend(told.try_iter());
             check(&known, &after_power_cut(session, || random.coin()));
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        drop(told);
     });
 }
 
@@ -120,7 +118,7 @@ fn wait_until_saving(journal: &Journal) {
 #[test]
 fn g01_a_failing_disk_loses_nothing_acknowledged_and_heals() {
     for failing in [Failing::Sync, Failing::Full, Failing::Write] {
-        let (bench, session) = watched();
+        let (_plugged, bench, session) = watched();
         let mut acknowledged = Vec::new();
         let mut n = 0;
         for round in 0..3 {
@@ -153,7 +151,7 @@ fn g01_a_failing_disk_loses_nothing_acknowledged_and_heals() {
 #[test]
 fn the_disk_itself_notices_what_was_not_synced() {
     let dir = tempfile::tempdir().unwrap();
-    plug_in(dir.path());
+    let _plugged = plug_in(dir.path());
     let path = dir.path().join("journal.db");
     let conn = rusqlite::Connection::open(&path).unwrap();
     conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; CREATE TABLE t (x)").unwrap();
