@@ -23,7 +23,7 @@ async function serious(page) {
 }
 
 test('no serious barrier in the main states, light and dark', async (t) => {
-  const home = temporaryHome(t);
+  const home = temporaryHome();
   const project = projectIn(home, 'project');
   writeFileSync(join(project, 'notes.md'), '# Notes\n\nThe geese fly south.\n');
   const gander = new Gander(t, home, { GANDER_SCRATCH_PACE_MS: '0' });
@@ -92,7 +92,7 @@ test('no serious barrier in the main states, light and dark', async (t) => {
 });
 
 test('a chat, a permission and the palette by the keyboard alone', async (t) => {
-  const home = temporaryHome(t);
+  const home = temporaryHome();
   const project = projectIn(home, 'project');
   writeFileSync(join(project, 'notes.md'), 'The geese fly south.\n');
   const gander = new Gander(t, home, { GANDER_SCRATCH_PACE_MS: '0' });

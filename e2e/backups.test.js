@@ -10,7 +10,7 @@ import { projectIn, temporaryHome } from './lib/places.js';
 import { until } from './lib/until.js';
 
 test('sessions come back from a backup, with their window and its draft (G11)', async (t) => {
-  const home = temporaryHome(t);
+  const home = temporaryHome();
   const gander = new Gander(t, home, { GANDER_SCRATCH_PACE_MS: '0' });
   await gander.start();
   await gander.api('PATCH', 'config', { default_cwd: projectIn(home, 'project'), default_agent: 'scratch' });

@@ -11,7 +11,7 @@ import { until } from './lib/until.js';
 
 /** A served journal, a project folder, and a page at a window with one finished chat. */
 async function chat(t, text) {
-  const home = temporaryHome(t);
+  const home = temporaryHome();
   const project = projectIn(home, 'project');
   const gander = new Gander(t, home, { GANDER_SCRATCH_PACE_MS: '0' });
   await gander.start();

@@ -17,7 +17,7 @@ const NUMBERS = [1, 2, 3, 4, 5];
 const counted = (word, count) => Array.from({ length: count }, (_, index) => `${word}-${index + 1} `).join('');
 
 test('five goose sessions survive whatever is killed', { skip: existsSync(GOOSE) ? false : `no goose for ${process.platform} ${process.arch}` }, async (t) => {
-  const home = temporaryHome(t);
+  const home = temporaryHome();
   const model = await modelServer(t);
   const root = join(home, 'goose');
   const environment = gooseEnvironment(home, root, model.url);

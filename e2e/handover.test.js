@@ -8,7 +8,7 @@ import { projectIn, temporaryHome } from './lib/places.js';
 import { until } from './lib/until.js';
 
 test('every window says what an upgrade waits for; it is cancelled, and interrupts only when somebody says so (G10)', async (t) => {
-  const home = temporaryHome(t);
+  const home = temporaryHome();
   const gander = new Gander(t, home, { GANDER_SCRATCH_PACE_MS: '0' });
   await gander.start();
   await gander.api('PATCH', 'config', { default_cwd: projectIn(home, 'project'), default_agent: 'scratch' });

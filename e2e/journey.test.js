@@ -10,7 +10,7 @@ import { projectIn, temporaryHome } from './lib/places.js';
 import { until } from './lib/until.js';
 
 test('five windows come back after SIGKILL, with content, names, drafts and order (G5)', async (t) => {
-  const home = temporaryHome(t);
+  const home = temporaryHome();
   const project = projectIn(home, 'project');
   writeFileSync(join(project, 'notes.md'), '# Notes\n\nThe geese fly south.\n');
   const gander = new Gander(t, home, { GANDER_SCRATCH_PACE_MS: '1' });
@@ -149,7 +149,7 @@ test('five windows come back after SIGKILL, with content, names, drafts and orde
 });
 
 test('32 tabs of one browser stay live at once', async (t) => {
-  const home = temporaryHome(t);
+  const home = temporaryHome();
   const gander = new Gander(t, home, { GANDER_SCRATCH_PACE_MS: '0' });
   await gander.start();
   await gander.api('PATCH', 'config', { default_cwd: projectIn(home, 'project') });

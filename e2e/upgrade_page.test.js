@@ -8,7 +8,7 @@ import { projectIn, temporaryHome } from './lib/places.js';
 import { until } from './lib/until.js';
 
 test('a page of another version saves its draft, loads itself again once, and is where it was (G5, G10)', async (t) => {
-  const home = temporaryHome(t);
+  const home = temporaryHome();
   const gander = new Gander(t, home, { GANDER_SCRATCH_PACE_MS: '0' });
   await gander.start();
   await gander.api('PATCH', 'config', { default_cwd: projectIn(home, 'project'), default_agent: 'scratch' });

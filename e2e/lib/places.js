@@ -12,11 +12,11 @@ export const ARTEFACTS = join(ROOT, 'artefacts');
 /** The real agent, at the version in package-lock.json; there is none for every platform. */
 export const GOOSE = join(ROOT, 'e2e/node_modules/@aaif/goose-binary-linux-x64/bin/goose');
 
-/** A home of its own, removed when the test is over (kept when it failed and GANDER_KEEP is set). */
-export function temporaryHome(t) {
+/** A home of its own, removed at the process's end, when nothing that a test started runs in it (kept when GANDER_KEEP is set). */
+export function temporaryHome() {
   const home = mkdtempSync(join(tmpdir(), 'gander-e2e-'));
-  t.after(() => {
-    if (!process.env.GANDER_KEEP) rmSync(home, { recursive: true, force: true, maxRetries: 5 });
+  process.once('exit', () => {
+    if (!process.env.GANDER_KEEP) rmSync(home, { recursive: true, force: true, maxRetries: 10 });
   });
   return home;
 }
