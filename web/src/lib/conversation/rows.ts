@@ -145,9 +145,18 @@ export function contentOf(body: Body | null): ContentBlock[] {
   return [...(text ? [{ type: 'text', text }] : []), ...blocks];
 }
 
+const CONTINUED: Record<string, string> = { resend: 'Sent again', continue: 'Continued from where it was cut off', hand_over: 'Handed over to a new agent session' };
+
+/** How a prompt goes on from an interrupted turn. */
+export const continuedHow = (body: Body | null): string | null => (body?.data as { continues?: { how: string } } | null)?.continues?.how ?? null;
+export const saysContinued = (how: string) => CONTINUED[how] ?? 'Continued';
+
+/** What asks an agent to go on quotes the answer that was cut off: the outline says it in a line. */
+const outlined = (body: Body | null) => (continuedHow(body) === 'continue' ? saysContinued('continue') : promptText(contentOf(body)).slice(0, 160));
+
 /** The first words of every prompt: the conversation's outline. */
 export function outlineOf(entries: readonly Entry[]): { seq: number; key: string; text: string; at: string }[] {
   return entries
     .filter((entry) => entry.kind === 'prompt')
-    .map((entry) => ({ seq: entry.seq, key: pieceOf(entry).key, text: promptText(contentOf(bodyOf(entry))).slice(0, 160), at: entry.at }));
+    .map((entry) => ({ seq: entry.seq, key: pieceOf(entry).key, text: outlined(bodyOf(entry)), at: entry.at }));
 }
