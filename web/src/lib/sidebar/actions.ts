@@ -1,5 +1,6 @@
 import type { Session } from '../backend/types';
 import type { App } from '../state/app.svelte';
+import { shortcut } from '../keys/keys';
 import { copyText } from '../ui/copy';
 
 /** What can be done with a session, in the order in which it is wanted. */
@@ -7,12 +8,12 @@ export function sessionActions(app: App, session: Session) {
   const here = app.conversation?.id === session.id;
   const status = session.status;
   return [
-    { label: 'Open here', disabled: here, run: () => void app.open(session, 'here') },
+    ...(here ? [] : [{ label: 'Open here', run: () => void app.open(session, 'here') }]),
     { label: 'Open in a new window', run: () => void app.newWindow(session.id) },
     'line' as const,
     {
       label: 'Rename',
-      keys: 'F2',
+      keys: shortcut('rename'),
       testid: 'rename',
       run: () => void app.open(session, 'here').then(() => (app.renaming = true)),
     },
@@ -25,10 +26,10 @@ export function sessionActions(app: App, session: Session) {
     { label: 'Export as JSON', run: () => void app.export([session], 'json') },
     'line' as const,
     status === 'archived'
-      ? { label: 'Put back', testid: 'unarchive', run: () => void app.setStatus(session, 'active') }
-      : { label: 'Archive', testid: 'archive', disabled: status !== 'active', run: () => void app.setStatus(session, 'archived') },
+      ? { label: 'Put back', keys: here ? shortcut('archive') : undefined, testid: 'unarchive', run: () => void app.setStatus(session, 'active') }
+      : { label: 'Archive', keys: here ? shortcut('archive') : undefined, testid: 'archive', disabled: status !== 'active', run: () => void app.setStatus(session, 'archived') },
     status === 'trashed'
       ? { label: 'Restore from the trash', testid: 'untrash', run: () => void app.setStatus(session, 'active') }
-      : { label: 'Move to the trash', testid: 'trash', danger: true, disabled: status === 'quarantined', run: () => void app.setStatus(session, 'trashed') },
+      : { label: 'Move to the trash', keys: here ? shortcut('trash') : undefined, testid: 'trash', danger: true, disabled: status === 'quarantined', run: () => void app.setStatus(session, 'trashed') },
   ];
 }

@@ -56,6 +56,8 @@ export class App {
   elsewhere = $state.raw<{ session: Session; window: WindowState } | null>(null);
   /** An address that the reader clicked: shown before anything is opened. */
   link = $state<string | null>(null);
+  /** A picture that the reader looks at larger. */
+  picture = $state.raw<{ src: string; alt: string } | null>(null);
   /** The session's folder, where it cannot be read any more: asked each time a session is opened or a turn was not sent. */
   lostFolder = $state<string | null>(null);
   /** The reader chooses another folder for the session. */

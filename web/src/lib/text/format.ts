@@ -14,6 +14,17 @@ export function counted(n: number, one: string, many = `${one}s`): string {
   return `${count(n)} ${n === 1 ? one : many}`;
 }
 
+/** Calendar days between two moments. */
+const daysBefore = (then: Date, now: number) => Math.round((new Date(now).setHours(0, 0, 0, 0) - new Date(then).setHours(0, 0, 0, 0)) / 86_400_000);
+
+/** A moment of today by the clock, an older one by its day: "09:41", "Tue", "3 Nov". */
+export function moment(at: string, now = Date.now()): string {
+  const then = new Date(at);
+  const days = daysBefore(then, now);
+  if (days < 1) return clock.format(then);
+  return days < 7 ? weekday.format(then) : day.format(then);
+}
+
 /** Short enough for a list: "now", "4 min", "09:41", "Tue", "3 Nov". */
 export function relative(at: string | null | undefined, now = Date.now()): string {
   if (!at) return '';
@@ -21,9 +32,7 @@ export function relative(at: string | null | undefined, now = Date.now()): strin
   const seconds = (now - then.getTime()) / 1000;
   if (seconds < 60) return 'now';
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
-  if (seconds < 20 * 3600) return clock.format(then);
-  if (seconds < 6 * 86400) return weekday.format(then);
-  return day.format(then);
+  return moment(at, now);
 }
 
 /** What a program said, as a sentence. */

@@ -113,12 +113,12 @@ export function makeWorld(params: URLSearchParams) {
     return out;
   };
   const findings = (): Finding[] =>
-    scene === 'quarantined'
+    scene === 'first-run' ? [] : scene === 'quarantined'
       ? [{ kind: 'chain_broken', severity: 'error', subject: { session: uuid(1), seq: 14 }, detail: 'Entry 14 does not match its hash: its content was changed outside Gander. Entries 1 to 13 verify.', remedy: 'Recover entries 1 to 13 into a new session.' }]
       : [{ kind: 'agent_session_reused', severity: 'warning', subject: { session: uuid(3) }, detail: 'goose gave out the id 20261122_4 again. It was released from this session and bound to the new one.', remedy: 'Nothing to do: the old session keeps its history.' }];
   const health = (): Health => {
     const c = counts();
-    return { ok: true, version: '0.1.0', format: 1, sqlite: '3.51.3', saving: saving.saving, sessions: held.size, audit: { on_disk: held.size, active: c.active + c.empty, archived: c.archived, trashed: c.trashed, quarantined: c.quarantined }, root: hash('root'), verified_at: new Date(now - 240_000).toISOString(), backed_up_at: null, findings: findings().length, started_at: new Date(now - 9_000_000).toISOString(), journal: uuid(0), data_dir: '/home/mira/.local/share/gander' };
+    return { ok: true, version: '0.1.0', format: 1, sqlite: '3.51.3', saving: saving.saving, sessions: held.size, audit: { on_disk: held.size, active: c.active + c.empty, archived: c.archived, trashed: c.trashed, quarantined: c.quarantined }, root: hash('root'), verified_at: new Date(now - 240_000).toISOString(), backed_up_at: scene === 'first-run' ? null : new Date(now - 360_000).toISOString(), findings: findings().length, started_at: new Date(now - 9_000_000).toISOString(), journal: uuid(0), data_dir: '/home/mira/.local/share/gander' };
   };
   const mayWrite = () => {
     if (!saving.saving) throw refuse(503, 'not_saving', 'Gander cannot save at the moment.', { detail: 'The disk is full.', safe: 'Everything up to 09:41 is saved and verified.', todo: 'Free some space; Gander goes on by itself.' });
