@@ -25,6 +25,7 @@ describe('moments', () => {
   it('says a clock time only of today', () => {
     expect(moment(at(2026, 2, 12, 0), NOW)).toMatch(/^\d\d:00$/);
     expect(moment(at(2026, 2, 11, 23), NOW)).toBe('Wed');
+    expect(moment(at(2026, 2, 11, 23), NOW, 1)).toMatch(/^23:00$/);
     expect(relative(new Date(NOW - 40 * 60_000).toISOString(), NOW)).toBe('40 min');
     expect(moment(at(2026, 1, 3), NOW)).toMatch(/3/);
   });

@@ -17,22 +17,22 @@ export function counted(n: number, one: string, many = `${one}s`): string {
 /** Calendar days between two moments. */
 const daysBefore = (then: Date, now: number) => Math.round((new Date(now).setHours(0, 0, 0, 0) - new Date(then).setHours(0, 0, 0, 0)) / 86_400_000);
 
-/** A moment of today by the clock, an older one by its day: "09:41", "Tue", "3 Nov". */
-export function moment(at: string, now = Date.now()): string {
+/** A moment of today by the clock, an older one by its day: "09:41", "Tue", "3 Nov". `told` days more are told apart elsewhere. */
+export function moment(at: string, now = Date.now(), told = 0): string {
   const then = new Date(at);
   const days = daysBefore(then, now);
-  if (days < 1) return clock.format(then);
+  if (days < 1 + told) return clock.format(then);
   return days < 7 ? weekday.format(then) : day.format(then);
 }
 
 /** Short enough for a list: "now", "4 min", "09:41", "Tue", "3 Nov". */
-export function relative(at: string | null | undefined, now = Date.now()): string {
+export function relative(at: string | null | undefined, now = Date.now(), told = 0): string {
   if (!at) return '';
   const then = new Date(at);
   const seconds = (now - then.getTime()) / 1000;
   if (seconds < 60) return 'now';
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
-  return moment(at, now);
+  return moment(at, now, told);
 }
 
 /** What a program said, as a sentence. */
