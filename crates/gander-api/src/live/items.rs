@@ -161,7 +161,8 @@ impl Items {
             let item = self.open(kind.clone());
             self.text = Some(Text { kind, key: update.item_key.clone(), item });
         }
-        let size = update.text().map_or(0, |text| text.len()) as u64;
+        // By the journal's own measure: the two must agree on what is there already.
+        let size = gander_model::updates::text_of(&update.update).map_or(0, |text| text.len()) as u64;
         if let Some(text) = &mut self.text {
             if text.key.is_none() {
                 text.key = update.item_key;

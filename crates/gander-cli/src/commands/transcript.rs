@@ -94,9 +94,37 @@ pub fn tool_call(updates: &Value) -> String {
     })
 }
 
+/// Lines of a change that are shown before a person is asked to allow it.
+const CHANGE_LINES: usize = 40;
+
+/// What an agent asks to be allowed: its title, and the changes to files that it tells.
+pub fn request(tool_call: &Value, style: Style) -> String {
+    let mut text = format!("{}\n", one_line(tool_call["title"].as_str().unwrap_or("a permission")));
+    for block in tool_call["content"].as_array().into_iter().flatten().filter(|block| block["type"] == "diff") {
+        let side = |name: &str| block[name].as_str().unwrap_or_default().lines().collect::<Vec<_>>();
+        let (old, new) = (side("oldText"), side("newText"));
+        let start = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
+        let rest = old[start..].iter().rev().zip(new[start..].iter().rev());
+        let end = rest.take_while(|(old, new)| old == new).count();
+        let gone = old[start..old.len() - end].iter().map(|line| format!("- {line}"));
+        let come = new[start..new.len() - end].iter().map(|line| format!("+ {line}"));
+        let changed: Vec<String> = gone.chain(come).collect();
+        let path = one_line(block["path"].as_str().unwrap_or_default());
+        text.push_str(&format!("{}\n", style.paint(Tone::Quiet, &format!("  {path}, from line {}", start + 1))));
+        for line in changed.iter().take(CHANGE_LINES) {
+            text.push_str(&format!("  {}\n", lines(line)));
+        }
+        if changed.len() > CHANGE_LINES {
+            let more = format!("  … {} more lines; a window shows them all", changed.len() - CHANGE_LINES);
+            text.push_str(&format!("{}\n", style.paint(Tone::Quiet, &more)));
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
-    use super::entries;
+    use super::{entries, request};
     use crate::style::Style;
     use crate::view::Entry;
 
@@ -142,6 +170,21 @@ mod tests {
 
         [prompt 6: erased]
         [from_the_future]
+        ");
+    }
+
+    #[test]
+    fn a_request_shows_what_would_change() {
+        let call = serde_json::json!({
+            "title": "Edit notes.txt",
+            "content": [{"type": "diff", "path": "notes.txt", "oldText": "a\nb\nc\n", "newText": "a\nB\u{1b}[2J\nb2\nc\n"}],
+        });
+        insta::assert_snapshot!(request(&call, Style::plain()), @r"
+        Edit notes.txt
+          notes.txt, from line 2
+          - b
+          + B�[2J
+          + b2
         ");
     }
 }

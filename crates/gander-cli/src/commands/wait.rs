@@ -6,12 +6,12 @@ use std::io::IsTerminal;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::transcript::{tool_call, updates_text};
+use super::transcript::{request, tool_call, updates_text};
 use crate::ask;
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::Outcome;
-use crate::style::{lines, one_line};
+use crate::style::{Style, lines, one_line};
 use crate::view::{self, Permission, Session};
 
 /// Follows the turn that `sent` speaks of, from a cursor before it. `alone`: nobody else could answer its requests.
@@ -99,8 +99,8 @@ impl Turn {
                 self.message(&data["item"], from, data["text"].as_str().unwrap_or_default(), context);
             }
             "open_item" if data["kind"] == "permission" => {
-                let title = data["updates"][0]["tool_call"]["title"].as_str().unwrap_or_default();
-                self.asked.insert(data["item"].as_str().unwrap_or_default().to_owned(), one_line(title));
+                let item = data["item"].as_str().unwrap_or_default().to_owned();
+                self.asked.insert(item, request(&data["updates"][0]["tool_call"], Style::of(&std::io::stderr())));
             }
             "entry" => {
                 let body: Value =
@@ -165,7 +165,7 @@ impl Turn {
         let chosen = if context.yes {
             of_kind("allow_once").or_else(|| of_kind("allow_always"))
         } else if std::io::stdin().is_terminal() && !context.output.is_json() {
-            choose(self.asked.get(&permission.item).map_or("a permission", String::as_str), permission)
+            choose(self.asked.get(&permission.item).map_or("a permission\n", String::as_str), permission)
         } else if self.alone {
             context
                 .output
@@ -190,7 +190,7 @@ impl Turn {
 
 /// What a person chooses; nothing means: stop the turn.
 fn choose<'a>(what: &str, permission: &'a Permission) -> Option<&'a view::PermissionOption> {
-    eprintln!("\nThe agent asks before it goes on: {what}");
+    eprint!("\nThe agent asks before it goes on: {what}");
     for (index, option) in permission.options.iter().enumerate() {
         eprintln!("  {}  {}", index + 1, one_line(&option.name));
     }
@@ -199,9 +199,15 @@ fn choose<'a>(what: &str, permission: &'a Permission) -> Option<&'a view::Permis
         if answer.is_empty() {
             return None;
         }
-        let chosen = answer.parse::<usize>().ok().and_then(|number| permission.options.get(number.checked_sub(1)?));
+        let of_kind = |kind: &str| permission.options.iter().find(|option| option.kind == kind);
+        let chosen = match answer.to_lowercase().as_str() {
+            "y" | "yes" => of_kind("allow_once"),
+            "n" | "no" => of_kind("reject_once"),
+            number => number.parse::<usize>().ok().and_then(|n| permission.options.get(n.checked_sub(1)?)),
+        };
         if chosen.is_some() {
             return chosen;
         }
+        eprintln!("“{}” is none of them: type a number from 1 to {}.", one_line(&answer), permission.options.len());
     }
 }
