@@ -124,8 +124,29 @@ pub fn reorders(c: char) -> bool {
 
 /// One line without control characters and marks that reorder it, every run of white space one space.
 pub fn tidy(line: &str) -> String {
-    let clean: String = line.chars().filter(|c| !reorders(*c)).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    clean.split_whitespace().collect::<Vec<_>>().join(" ")
+    let mut tidy = String::with_capacity(line.len());
+    if line.is_ascii() {
+        // Most lines are, and every session's last line is made tidy with each entry.
+        for word in line.split(|c: char| c == ' ' || c.is_ascii_control()).filter(|word| !word.is_empty()) {
+            if !tidy.is_empty() {
+                tidy.push(' ');
+            }
+            tidy.push_str(word);
+        }
+        return tidy;
+    }
+    let mut space = false;
+    for c in line.chars().filter(|c| !reorders(*c)) {
+        if c.is_control() || c.is_whitespace() {
+            space = !tidy.is_empty();
+            continue;
+        }
+        if std::mem::take(&mut space) {
+            tidy.push(' ');
+        }
+        tidy.push(c);
+    }
+    tidy
 }
 
 /// A name that a person gave, without white space at its ends; refused rather than changed where it is more than a plain

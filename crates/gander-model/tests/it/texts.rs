@@ -71,3 +71,16 @@ fn a_name_that_nobody_typed_is_made_fit() {
     assert_eq!(preview("a\u{202e}b").as_deref(), Some("ab"));
     assert_eq!(tidy("a\u{61c}b"), "ab");
 }
+
+#[test]
+fn a_line_made_tidy_has_single_spaces_whatever_script_it_is_in() {
+    for (line, wanted) in [
+        ("  a\tb \u{b}\r c\u{7f}d  ", "a b c d"),
+        ("\u{3000}a\u{a0}\u{85}é \u{200e}\u{202e}b\u{0}", "a é b"),
+        ("\u{202e}", ""),
+        (" \t", ""),
+        ("a \u{200e} b", "a b"),
+    ] {
+        assert_eq!(tidy(line), wanted, "{line:?}");
+    }
+}
