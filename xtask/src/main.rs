@@ -16,14 +16,14 @@ const USAGE: &str = "usage: cargo run -p xtask -- COMMAND
   tidy quick  the same without clippy
   deb         put programs into a Debian package
   package     put a program into a signed package (built with --features package)
-  bench       speed and memory beside the machine's floors (built with --features bench)";
+  bench       speed and memory beside the machine's floors (built with --features bench); journal, server or vault: only that part";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         #[cfg(feature = "bench")]
-        ["bench"] => bench::run(),
+        ["bench", parts @ ..] => bench::run(parts),
         #[cfg(feature = "package")]
         ["package", rest @ ..] => package::run(rest),
         ["deb", rest @ ..] => deb::run(rest),

@@ -23,8 +23,16 @@ pub fn ms(milliseconds: f64) -> String {
     if milliseconds < 10.0 { format!("{milliseconds:.3} ms") } else { format!("{milliseconds:.0} ms") }
 }
 
-pub fn run() -> ExitCode {
-    match measure() {
+/// What can be measured apart.
+const PARTS: &[&str] = &["journal", "server", "vault"];
+
+/// Measures `parts`, or all of them, and only then keeps the figures.
+pub fn run(parts: &[&str]) -> ExitCode {
+    if let Some(unknown) = parts.iter().find(|part| !PARTS.contains(part)) {
+        eprintln!("bench: {unknown} is none of {}", PARTS.join(", "));
+        return ExitCode::from(2);
+    }
+    match measure(parts) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");
@@ -33,7 +41,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn measure() -> Result<()> {
+fn measure(parts: &[&str]) -> Result<()> {
+    let wanted = |part| parts.is_empty() || parts.contains(&part);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let binary = root.join("target/release/gander");
     let seed = root.join("target/bench/seed");
@@ -47,21 +56,27 @@ fn measure() -> Result<()> {
     let home = root.join("target/bench/home");
     let mut figures = Vec::new();
 
-    eprintln!("bench: the journal by itself");
-    fresh_copy(&seed, &home)?;
-    store::measure(&home, &mut figures)?;
-    eprintln!("{}", stats::table(&figures));
-
-    eprintln!("bench: the server");
-    fresh_copy(&seed, &home)?;
-    served::measure(&binary, &home, &mut figures)?;
-
-    eprintln!("bench: the vault");
-    fresh_copy(&seed, &home)?;
-    vault::measure(&binary, &home, &mut figures)?;
+    if wanted("journal") {
+        eprintln!("bench: the journal by itself");
+        fresh_copy(&seed, &home)?;
+        store::measure(&home, &mut figures)?;
+    }
+    if wanted("server") {
+        eprintln!("bench: the server");
+        fresh_copy(&seed, &home)?;
+        served::measure(&binary, &home, &mut figures)?;
+    }
+    if wanted("vault") {
+        eprintln!("bench: the vault");
+        fresh_copy(&seed, &home)?;
+        vault::measure(&binary, &home, &mut figures)?;
+    }
 
     let table = stats::table(&figures);
     println!("{table}");
+    if !parts.is_empty() {
+        return Ok(());
+    }
     keep(&root.join("docs/BENCHMARKS.md"), &table)
 }
 
@@ -71,7 +86,10 @@ fn fresh_copy(seed: &Path, home: &Path) -> Result<()> {
     for file in fs::read_dir(seed)? {
         let file = file?;
         if file.file_type()?.is_file() && file.file_name() != "complete" {
-            fs::copy(file.path(), home.join(file.file_name()))?;
+            let copy = home.join(file.file_name());
+            fs::copy(file.path(), &copy)?;
+            // What the system has still to write would be written while something is measured.
+            fs::File::open(copy)?.sync_all()?;
         }
     }
     Ok(())
