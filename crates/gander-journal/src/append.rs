@@ -45,10 +45,12 @@ pub(crate) fn uses_of(kind: &Kind, body: &Body) -> Vec<Hash> {
 impl Tx<'_> {
     /// Appends an entry to a session. Large data is put beside the entries first.
     pub fn append(&mut self, session: SessionId, kind: Kind, body: Body) -> Result<Head> {
-        self.check_writable(session)?;
-        let head = entries::head(self.conn, session)?.ok_or_else(|| WriteError::not_found("session", session))?;
-        let state = project::load(self.conn, session)?.filter(|state| state.head == head);
-        let state = match state {
+        let head = self.head_to_append(session)?;
+        let stored = match self.take_state(session) {
+            Some(state) => Some(state),
+            None => project::load(self.conn, session)?,
+        };
+        let state = match stored.filter(|state| state.head == head) {
             Some(state) => state,
             // The row is behind or beside the witnessed head: only the entries can tell.
             None => project::fold(self.conn, session)?.ok_or_else(|| WriteError::not_found("session", session))?,
@@ -85,7 +87,7 @@ impl Tx<'_> {
         state.apply(&header, Some(&body), stored.bytes.len() as u64);
         let position = self.insert(&header, Some(&stored), first_own)?;
         self.use_contents(&uses, position)?;
-        project::store(self.conn, &state)?;
+        self.store_state(state)?;
         self.change("entry", Some(session), None, Some(seq.0))?;
         self.touch_session(session);
         Ok(header.head())
@@ -135,6 +137,25 @@ impl Tx<'_> {
         Ok(position)
     }
 
+    /// The head that an entry is appended to.
+    fn head_to_append(&self, session: SessionId) -> Result<Head> {
+        let (head, quarantine) = self
+            .conn
+            .prepare_cached(
+                "SELECT h.seq, h.hash, q.detail FROM (SELECT 1) LEFT JOIN heads h ON h.session_id = ?1
+                    LEFT JOIN quarantine q ON q.session_id = ?1",
+            )?
+            .query_row([session.as_bytes()], |row| {
+                let (seq, hash) = (row.get::<_, Option<i64>>(0)?, row.get::<_, Option<[u8; 32]>>(1)?);
+                let head = seq.zip(hash).map(|(seq, hash)| Head { seq: Seq(seq.cast_unsigned()), hash: Hash(hash) });
+                Ok((head, row.get::<_, Option<String>>(2)?))
+            })?;
+        match (head, quarantine) {
+            (_, Some(detail)) => Err(WriteError::Quarantined { session, detail }),
+            (head, None) => head.ok_or_else(|| WriteError::not_found("session", session)),
+        }
+    }
+
     /// A quarantined session keeps its entries as they are.
     pub(crate) fn check_writable(&self, session: SessionId) -> Result<()> {
         let detail: Option<String> = self
@@ -147,7 +168,10 @@ impl Tx<'_> {
 
     /// The session's state, or that there is no such session.
     pub(crate) fn state(&self, session: SessionId) -> Result<SessionState> {
-        project::load(self.conn, session)?.ok_or_else(|| WriteError::not_found("session", session))
+        match self.stored_state(session) {
+            Some(state) => Ok(state.clone()),
+            None => project::load(self.conn, session)?.ok_or_else(|| WriteError::not_found("session", session)),
+        }
     }
 
     /// Whether a head is an entry of the session's chain, inherited part included.

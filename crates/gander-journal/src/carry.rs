@@ -15,7 +15,7 @@ use crate::erase::Erased;
 use crate::error::{ReadError, WriteError};
 use crate::read::Reader;
 use crate::tx::{Result, Tx};
-use crate::{blobs, changes, copies, listing, project, sessions};
+use crate::{blobs, changes, copies, project, sessions};
 
 /// A session as its witnessed head and its row show it.
 #[derive(Clone, Debug)]
@@ -229,12 +229,13 @@ impl Tx<'_> {
         if entries::pinned(self.conn, session)? != origin {
             return Err(WriteError::Invalid(format!("session {session} begins elsewhere than its first entry says")));
         }
-        project::store(self.conn, &state)?;
-        listing::refresh(self.conn, session)?;
+        let head = state.head;
+        self.store_state(state)?;
+        self.list(session)?;
         self.touch_session(session);
         let gone = self.unexplained(session)?;
         if gone.is_empty() {
-            return Ok(state.head);
+            return Ok(head);
         }
         self.erase_listed(session, &gone, "restore")?;
         entries::head(self.conn, session)?.ok_or_else(|| WriteError::not_found("session", session))
@@ -356,7 +357,7 @@ impl Tx<'_> {
         let named = json!({ "name": format!("{name} (recovered)"), "named_by": NamedBy::Auto, "after": self.state(copy)?.named_seq });
         self.append(copy, Kind::NAMED, sessions::body(By::Gander, &named)?)?;
         copies::put(self.conn, session, last.header.hash, copy)?;
-        listing::refresh(self.conn, copy)?;
+        self.list(copy)?;
         self.touch_session(copy);
         Ok(copy)
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use gander_model::{Hash, SessionId};
+use rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG;
 use rusqlite::{Connection, OpenFlags, Row};
 
 use crate::error::OpenError;
@@ -29,6 +30,7 @@ pub fn writer(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(Duration::from_secs(5))?;
+    keep_plans(&conn)?;
     conn.set_prepared_statement_cache_capacity(128);
     conn.execute_batch(
         "PRAGMA journal_mode = WAL;
@@ -47,6 +49,12 @@ pub fn writer(path: &Path) -> rusqlite::Result<Connection> {
     let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
     debug_assert_eq!(mode, "wal");
     Ok(conn)
+}
+
+/// A statement is planned once, whatever is bound to it: otherwise the engine plans some anew at each run, which costs
+/// more than running them.
+fn keep_plans(conn: &Connection) -> rusqlite::Result<()> {
+    conn.set_db_config(SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// How a database is read.
@@ -75,6 +83,7 @@ pub fn reader_with(path: &Path, access: Access) -> rusqlite::Result<Connection> 
         }
     };
     conn.busy_timeout(Duration::from_secs(5))?;
+    keep_plans(&conn)?;
     conn.set_prepared_statement_cache_capacity(64);
     conn.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -2048;")?;
     Ok(conn)
@@ -103,6 +112,24 @@ pub fn json_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Box<serde_json:
 /// Text that was JSON when it was written.
 pub fn raw_json(text: String) -> Box<serde_json::value::RawValue> {
     serde_json::value::RawValue::from_string(text).unwrap_or_else(|_| serde_json::value::RawValue::NULL.to_owned())
+}
+
+/// Syncs the database file as it is now. The engine does so itself where it matters; this spreads the work.
+pub fn sync_database(conn: &Connection) -> rusqlite::Result<()> {
+    use rusqlite::ffi;
+    let mut file: *mut ffi::sqlite3_file = std::ptr::null_mut();
+    // SAFETY: the engine writes the file that `conn` has open into `file`, which lives as long as `conn`, and a
+    // connection is used by one thread at a time. A second descriptor must not be opened for it: closing that one
+    // would drop the engine's locks.
+    let code = unsafe {
+        let out = (&raw mut file).cast();
+        let code = ffi::sqlite3_file_control(conn.handle(), c"main".as_ptr(), ffi::SQLITE_FCNTL_FILE_POINTER, out);
+        match file.as_ref().and_then(|file| file.pMethods.as_ref()).and_then(|methods| methods.xSync) {
+            Some(sync) if code == ffi::SQLITE_OK => sync(file, ffi::SQLITE_SYNC_NORMAL),
+            _ => code,
+        }
+    };
+    if code == ffi::SQLITE_OK { Ok(()) } else { Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)) }
 }
 
 /// An unsigned number as a column value.

@@ -226,7 +226,7 @@ impl Tx<'_> {
     /// Rows of a session and of its forks are made anew from what is left.
     pub(crate) fn fold_again(&mut self, session: SessionId) -> Result<()> {
         if let Some(state) = project::fold(self.conn, session)? {
-            project::store(self.conn, &state)?;
+            self.store_state(state)?;
             self.touch_session(session);
         }
         for (fork, _) in self.forks_of(session)? {

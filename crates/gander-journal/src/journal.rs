@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::bell::Bell;
 use crate::beside::{Beside, Spawn};
+use crate::checkpoint::Moved;
 use crate::connect::Access;
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::keeper::Keeper;
@@ -19,7 +20,7 @@ use crate::lock::Lock;
 use crate::options::{Clock, Options};
 use crate::read::{Pool, Reader};
 use crate::search::{Search, SearchPage};
-use crate::tx::Tx;
+use crate::tx::{States, Tx};
 use crate::verified::Verified;
 use crate::writer::{Closure, Message, Saving, Writer};
 use crate::{changes, checkpoint, connect, migrate, read_only, startup, witness};
@@ -144,6 +145,7 @@ impl Journal {
         let verified = Arc::new(Verified::default());
         let (witness_bell, search_bell) = (Arc::new(Bell::default()), Arc::new(Bell::default()));
         let settled = Arc::new(AtomicU64::new(started.settled));
+        let moved = Arc::new(Moved::default());
         let mut keeper = Keeper {
             dir: dir.clone(),
             conn: connect::reader(&path)?,
@@ -185,14 +187,16 @@ impl Journal {
             pool: pool.clone(),
             wal_pages,
             checkpoint: wake,
+            moved: moved.clone(),
             lock,
             beside: Some(beside),
             closing: None,
             cut_owed: false,
+            states: States::new(),
         };
         let threads = vec![
             spawn.thread("journal-writer", move || writer.run())?,
-            spawn.thread("journal-checkpoint", move || checkpoint::run(path, woken, &settled))?,
+            spawn.thread("journal-checkpoint", move || checkpoint::run(path, woken, &settled, &moved))?,
         ];
         Ok(Journal(Arc::new(Inner {
             dir,

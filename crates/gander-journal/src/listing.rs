@@ -22,9 +22,7 @@ fn is_empty(conn: &Connection, state: &SessionState) -> rusqlite::Result<bool> {
     Ok(!held)
 }
 
-fn bucket(conn: &Connection, state: &SessionState) -> rusqlite::Result<Bucket> {
-    let quarantined =
-        conn.prepare_cached("SELECT 1 FROM quarantine WHERE session_id = ?1")?.exists([state.session_id.as_bytes()])?;
+fn bucket(conn: &Connection, state: &SessionState, quarantined: bool) -> rusqlite::Result<Bucket> {
     Ok(match state.status {
         _ if quarantined => Bucket::Quarantined,
         Status::Trashed => Bucket::Trashed,
@@ -34,15 +32,29 @@ fn bucket(conn: &Connection, state: &SessionState) -> rusqlite::Result<Bucket> {
     })
 }
 
-/// Where a session stands in its list: the position of its last prompt or turn's end, else of its first own entry. A
-/// clock that is set back moves nothing.
-fn place(conn: &Connection, state: &SessionState) -> rusqlite::Result<i64> {
-    let found = conn
-        .prepare_cached("SELECT position FROM entries WHERE session_id = ?1 AND seq >= ?2 ORDER BY seq LIMIT 1")?
-        .query_row(params![state.session_id.as_bytes(), int(state.last_turn_seq.0)], |row| row.get(0))
-        .optional()?;
-    // A damaged session can lack the entry; it is listed all the same.
-    Ok(found.unwrap_or(0))
+/// A session's row in the lists, if it has one.
+struct Listed {
+    bucket: String,
+    place: i64,
+}
+
+/// What a session's row is, and what it has to be.
+///
+/// Its place is the position of its last prompt or turn's end, else of its first own entry: a clock that is set back
+/// moves nothing. A damaged session can lack that entry; it is listed all the same.
+fn compare(conn: &Connection, state: &SessionState) -> rusqlite::Result<(Option<Listed>, Bucket, i64)> {
+    let (listed, quarantined, place) = conn
+        .prepare_cached(
+            "SELECT l.bucket, l.place, EXISTS (SELECT 1 FROM quarantine WHERE session_id = ?1),
+                (SELECT position FROM entries WHERE session_id = ?1 AND seq >= ?2 ORDER BY seq LIMIT 1)
+             FROM (SELECT 1) LEFT JOIN listing l ON l.session_id = ?1",
+        )?
+        .query_row(params![state.session_id.as_bytes(), int(state.last_turn_seq.0)], |row| {
+            let (bucket, place) = (row.get::<_, Option<String>>(0)?, row.get::<_, Option<i64>>(1)?);
+            let listed = bucket.zip(place).map(|(bucket, place)| Listed { bucket, place });
+            Ok((listed, row.get(2)?, row.get::<_, Option<i64>>(3)?.unwrap_or(0)))
+        })?;
+    Ok((listed, bucket(conn, state, quarantined)?, place))
 }
 
 /// Brings a session's row up to date.
@@ -53,33 +65,20 @@ pub fn refresh(conn: &Connection, session: SessionId) -> rusqlite::Result<()> {
 
 /// [`refresh`] for one whose state is at hand.
 pub fn refresh_with(conn: &Connection, state: &SessionState) -> rusqlite::Result<()> {
-    let session = state.session_id;
-    let (bucket, place) = (bucket(conn, state)?, place(conn, state)?);
-    let row: Option<(String, i64)> = conn
-        .prepare_cached("SELECT bucket, place FROM listing WHERE session_id = ?1")?
-        .query_row([session.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    match row {
-        Some((listed, at)) if listed == bucket.as_str() && at == place => Ok(()),
-        Some(_) => conn
-            .prepare_cached("UPDATE listing SET bucket = ?2, place = ?3 WHERE session_id = ?1")?
-            .execute(params![session.as_bytes(), bucket.as_str(), place])
-            .map(drop),
-        None => conn
-            .prepare_cached("INSERT INTO listing (session_id, bucket, place) VALUES (?1, ?2, ?3)")?
-            .execute(params![session.as_bytes(), bucket.as_str(), place])
-            .map(drop),
-    }
+    let (listed, bucket, place) = compare(conn, state)?;
+    let sql = match listed {
+        Some(listed) if listed.bucket == bucket.as_str() && listed.place == place => return Ok(()),
+        Some(_) => "UPDATE listing SET bucket = ?2, place = ?3 WHERE session_id = ?1",
+        None => "INSERT INTO listing (session_id, bucket, place) VALUES (?1, ?2, ?3)",
+    };
+    conn.prepare_cached(sql)?.execute(params![state.session_id.as_bytes(), bucket.as_str(), place])?;
+    Ok(())
 }
 
 /// Whether a session's row is where the session belongs.
 pub fn is_right(conn: &Connection, state: &SessionState) -> rusqlite::Result<bool> {
-    let (bucket, place) = (bucket(conn, state)?, place(conn, state)?);
-    conn.prepare_cached("SELECT 1 FROM listing WHERE session_id = ?1 AND bucket = ?2 AND place = ?3")?.exists(params![
-        state.session_id.as_bytes(),
-        bucket.as_str(),
-        place
-    ])
+    let (listed, bucket, place) = compare(conn, state)?;
+    Ok(listed.is_some_and(|listed| listed.bucket == bucket.as_str() && listed.place == place))
 }
 
 /// Remembers that the user has seen a session up to an entry.

@@ -8,7 +8,7 @@ use crate::connect::{hash_at, int, session_at, u64_at};
 use crate::error::WriteError;
 use crate::journal::Journal;
 use crate::tx::{Result, Tx};
-use crate::{audit, entries, listing, project, verify};
+use crate::{audit, entries, project, verify};
 
 /// Makes a session's rows again from its entries. One without entries gets a row that says only where it stood, so
 /// that it is listed all the same.
@@ -23,8 +23,8 @@ pub fn project_again(tx: &mut Tx<'_>, session: SessionId) -> Result<()> {
             state
         }
     };
-    project::store(tx.conn, &state)?;
-    listing::refresh(tx.conn, session)?;
+    tx.store_state(state)?;
+    tx.list(session)?;
     tx.touch_session(session);
     Ok(())
 }
@@ -98,13 +98,14 @@ impl Tx<'_> {
         if !right {
             project_again(self, session)?;
         }
-        listing::refresh(self.conn, session)?;
+        self.list(session)?;
         Ok(!right)
     }
 
     fn remove_rows_of_nothing(&mut self) -> Result<u64> {
         let gone = audit::without_anything(self.conn)?;
         for session in &gone {
+            self.take_state(*session);
             for table in ["sessions", "listing"] {
                 self.conn
                     .prepare_cached(&format!("DELETE FROM {table} WHERE session_id = ?1"))?

@@ -37,7 +37,7 @@ impl Tx<'_> {
         };
         self.append_to(SessionState::new(session), Kind::CREATED, body(By::Gander, &created)?)?;
         self.append(session, Kind::CONFIGURED, body(By::Gander, &json!({ "agent": new.agent, "cwd": new.cwd }))?)?;
-        listing::refresh(self.conn, session)?;
+        self.list(session)?;
         self.own(session, new.window)?;
         Ok(session)
     }
@@ -137,7 +137,7 @@ impl Tx<'_> {
             let named = json!({ "after": 0, "name": format!("{name} (fork)"), "named_by": NamedBy::Auto });
             self.append(session, Kind::NAMED, body(By::Gander, &named)?)?;
         }
-        listing::refresh(self.conn, session)?;
+        self.list(session)?;
         self.own(session, window)?;
         Ok(session)
     }
@@ -184,7 +184,7 @@ impl Tx<'_> {
     pub fn release_quarantine(&mut self, session: SessionId) -> Result<()> {
         self.conn.prepare_cached("DELETE FROM quarantine WHERE session_id = ?1")?.execute([session.as_bytes()])?;
         if let Some(state) = project::fold(self.conn, session)? {
-            project::store(self.conn, &state)?;
+            self.store_state(state)?;
         }
         self.touch_session(session);
         Ok(())

@@ -1,16 +1,19 @@
 //! One write: what a closure given to [`crate::Journal::write`] works with. Its operations live beside what they
 //! are about (windows, drafts, turns, ...), each an `impl Tx`; they compose into one transaction.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use gander_model::{FindingId, ItemId, PermissionId, SessionId, WindowId};
+use gander_model::{FindingId, ItemId, PermissionId, SessionId, SessionState, WindowId};
 use rusqlite::{Connection, params};
 
 use crate::error::WriteError;
-use crate::listing;
 use crate::options::Random;
 use crate::read::Reader;
 use crate::verified::Verified;
+use crate::{listing, project};
+
+/// Rows of the projection, as they were stored last.
+pub(crate) type States = BTreeMap<SessionId, SessionState>;
 
 /// The result of an operation inside a write.
 pub type Result<T> = std::result::Result<T, WriteError>;
@@ -24,6 +27,8 @@ pub struct Tx<'c> {
     pub(crate) verified: &'c Verified,
     /// Sessions whose listing and view this write may have changed.
     sessions: BTreeSet<SessionId>,
+    /// Rows of the projection as this write and those before it have stored them: they need not be read back.
+    states: States,
     /// Sessions whose queue this write changed.
     queues: BTreeSet<SessionId>,
     windows: BTreeSet<WindowId>,
@@ -46,6 +51,7 @@ impl<'c> Tx<'c> {
             random,
             verified,
             sessions: BTreeSet::new(),
+            states: States::new(),
             queues: BTreeSet::new(),
             windows: BTreeSet::new(),
             erased: false,
@@ -65,7 +71,7 @@ impl<'c> Tx<'c> {
     /// What this write sees so far, its own changes included.
     pub fn reader(&mut self) -> Result<Reader<'_>> {
         for session in &self.sessions {
-            listing::refresh(self.conn, *session)?;
+            self.list(*session)?;
         }
         Ok(Reader::new(self.conn, self.verified))
     }
@@ -98,6 +104,42 @@ impl<'c> Tx<'c> {
 
     pub(crate) fn new_finding_id(&self) -> FindingId {
         FindingId::from_parts(self.now_ms, &self.random10())
+    }
+
+    /// Writes a session's row of the projection.
+    pub(crate) fn store_state(&mut self, state: SessionState) -> Result<()> {
+        project::store(self.conn, &state)?;
+        self.states.insert(state.session_id, state);
+        Ok(())
+    }
+
+    /// With the rows that the writes before have stored.
+    pub(crate) fn knowing(self, states: States) -> Self {
+        Self { states, ..self }
+    }
+
+    /// Gives the rows on to the next write, if this one is kept.
+    pub(crate) fn into_states(self) -> States {
+        self.states
+    }
+
+    /// A session's row, if it is at hand.
+    pub(crate) fn stored_state(&self, session: SessionId) -> Option<&SessionState> {
+        self.states.get(&session)
+    }
+
+    /// A session's row, if it is at hand, taken out to be changed and stored again.
+    pub(crate) fn take_state(&mut self, session: SessionId) -> Option<SessionState> {
+        self.states.remove(&session)
+    }
+
+    /// Brings a session's place in the lists up to date.
+    pub(crate) fn list(&self, session: SessionId) -> Result<()> {
+        match self.states.get(&session) {
+            Some(state) => listing::refresh_with(self.conn, state)?,
+            None => listing::refresh(self.conn, session)?,
+        }
+        Ok(())
     }
 
     /// Notes that a session's row, listing, turn or permissions changed; its windows are told at the end.
@@ -136,7 +178,7 @@ impl<'c> Tx<'c> {
     /// Settles what the operations left for the end: listings, and one change a subject.
     pub(crate) fn finish(&mut self) -> Result<()> {
         for session in std::mem::take(&mut self.sessions) {
-            listing::refresh(self.conn, session)?;
+            self.list(session)?;
             self.change("session", Some(session), None, None)?;
         }
         for session in std::mem::take(&mut self.queues) {

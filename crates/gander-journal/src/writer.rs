@@ -16,11 +16,12 @@ use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
 use crate::beside::Beside;
+use crate::checkpoint::{self, Checkpoint, Moved};
 use crate::error::{StoreError, WriteError};
 use crate::lock::Lock;
 use crate::options::Options;
 use crate::read::Pool;
-use crate::tx::Tx;
+use crate::tx::{States, Tx};
 use crate::verified::Verified;
 use crate::{changes, heal, migrate};
 
@@ -28,15 +29,24 @@ use crate::{changes, heal, migrate};
 const GROUP_MAX: usize = 256;
 /// Time spent on one group before its commit.
 const GROUP_TIME: Duration = Duration::from_millis(5);
-/// WAL pages after which the checkpointer is woken.
+/// WAL pages that were not moved yet, after which the checkpointer is woken.
 const CHECKPOINT_PAGES: u32 = 1_000;
 /// WAL pages after which the writer moves what the checkpointer has left, so that the log begins anew in the place
 /// that it has: a log that grows costs each sync several times what one that is written over does.
 const WRAP_PAGES: u32 = 3_000;
+/// What it has left is little: as a rule the writer waits until it is.
+const LITTLE_PAGES: u32 = 200;
+/// WAL pages (below what `journal_size_limit` cuts) after which the writer no longer does.
+const WRAP_LATE_PAGES: u32 = 4_000;
 /// WAL pages (64 MiB) after which the writer waits for readers to let go of the log: it stays bounded.
 const WAL_MAX_PAGES: u32 = 16_384;
 /// A pause in which the log is brought into the database without anybody waiting for it.
 const IDLE: Duration = Duration::from_millis(15);
+/// Pauses in a row in which that is tried: a reader can keep the log for long.
+const IDLE_TRIES: u32 = 20;
+
+/// Rows of the projection that are kept at hand, at most.
+const STATES_MAX: usize = 256;
 
 /// How long an erasing write waits for readers before the log is cut.
 const CUT_TIME: Duration = Duration::from_secs(3);
@@ -158,6 +168,8 @@ pub struct Writer {
     /// Nothing is written: what comes is refused.
     pub frozen: Arc<AtomicBool>,
     pub checkpoint: SyncSender<()>,
+    /// How far the log was moved.
+    pub moved: Arc<Moved>,
     /// Given back when the writer is done, and not before.
     pub lock: Lock,
     /// The threads that follow the commits.
@@ -166,6 +178,8 @@ pub struct Writer {
     pub closing: Option<oneshot::Sender<()>>,
     /// The log still holds what was erased.
     pub cut_owed: bool,
+    /// Rows of the projection as the last groups, all committed, have stored them. Only this thread stores any.
+    pub states: States,
 }
 
 /// How a group ended when it was not acknowledged.
@@ -232,7 +246,9 @@ impl Writer {
 
     /// The next message; `None` when nobody is left to send one. A pause is used to keep the log short.
     fn next(&mut self) -> Option<Message> {
-        while self.cut_owed || self.wal_pages.load(Ordering::Relaxed) > CHECKPOINT_PAGES {
+        let mut tries = 0;
+        while self.cut_owed || (tries < IDLE_TRIES && self.wal_pages.load(Ordering::Relaxed) > CHECKPOINT_PAGES) {
+            tries += 1;
             match self.queue.recv_timeout(IDLE) {
                 Ok(message) => return Some(message),
                 Err(RecvTimeoutError::Disconnected) => return None,
@@ -243,22 +259,28 @@ impl Writer {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    self.move_log();
-                    break;
+                    // Who comes now waits for what is done here, so most of it is done elsewhere.
+                    if self.moved.left(self.wal_pages.load(Ordering::Relaxed)) > LITTLE_PAGES {
+                        self.wake_checkpoint();
+                    } else {
+                        self.move_log();
+                    }
                 }
             }
         }
         self.queue.recv().ok()
     }
 
+    fn wake_checkpoint(&self) {
+        // Full means that it was woken already.
+        let _ = self.checkpoint.try_send(());
+    }
+
     /// Moves what is in the log into the database, as far as readers let it. A fault shows at the next commit.
     fn move_log(&mut self) {
-        let moved = self
-            .conn
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok(row.get::<_, i64>(1)? == row.get::<_, i64>(2)?));
-        match moved {
-            Ok(true) => self.wal_pages.store(0, Ordering::Relaxed),
-            Ok(false) => {}
+        match checkpoint::passive(&self.conn, &self.moved) {
+            Ok(Checkpoint::All) => self.wal_pages.store(0, Ordering::Relaxed),
+            Ok(Checkpoint::Some | Checkpoint::Busy) => {}
             Err(error) => tracing::warn!(%error, "a checkpoint failed"),
         }
     }
@@ -272,8 +294,11 @@ impl Writer {
             Err(Failure::Fault(text)) => Err(Unsaved::Fault(text.clone())),
             Err(Failure::Fenced(_)) => Err(Unsaved::Closed("another process took the journal over".to_owned())),
         };
-        if outcome.is_err() && !self.conn.is_autocommit() {
-            let _ = self.conn.execute_batch("ROLLBACK");
+        if outcome.is_err() {
+            self.states.clear();
+            if !self.conn.is_autocommit() {
+                let _ = self.conn.execute_batch("ROLLBACK");
+            }
         }
         if let Err(Unsaved::Fault(reason)) = &outcome {
             let since_ms = self.options.clock.now_ms();
@@ -303,7 +328,7 @@ impl Writer {
                 job.settle(Err(Unsaved::Frozen));
             } else {
                 let verdict = match &begun {
-                    Ok(()) => self.run_one(&mut *job, &mut erased),
+                    Ok(()) => self.run_one(&mut *job, jobs.is_empty(), &mut erased),
                     Err(_) => Ok(()),
                 };
                 jobs.push(job);
@@ -321,9 +346,10 @@ impl Writer {
             }
         }
         begun?;
+        self.trim_changes()?;
         let revision = changes::last_revision(&self.conn)?;
         self.options.faults.before_commit()?;
-        self.conn.execute_batch("COMMIT")?;
+        self.conn.prepare_cached("COMMIT")?.execute([])?;
         self.options.faults.after_commit()?;
         if erased {
             // What was erased must not live on in the WAL.
@@ -338,37 +364,59 @@ impl Writer {
         if epoch == self.epoch { Ok(()) } else { Err(Failure::Fenced(epoch)) }
     }
 
-    fn run_one(&mut self, job: &mut dyn Job, erased: &mut bool) -> Result<(), Failure> {
-        self.conn.prepare_cached("SAVEPOINT job")?.execute([])?;
+    /// Runs a job inside a savepoint of its own. The first of a group needs none: before it the transaction is empty.
+    fn run_one(&mut self, job: &mut dyn Job, first: bool, erased: &mut bool) -> Result<(), Failure> {
+        if !first {
+            self.conn.prepare_cached("SAVEPOINT job")?.execute([])?;
+        }
         let now_ms = self.options.clock.now_ms();
-        let mut tx = Tx::new(&self.conn, now_ms, self.epoch, &*self.options.random, &self.verified);
+        if self.states.len() > STATES_MAX {
+            self.states.clear();
+        }
+        let states = std::mem::take(&mut self.states);
+        let tx = Tx::new(&self.conn, now_ms, self.epoch, &*self.options.random, &self.verified);
+        let mut tx = tx.knowing(states);
         let verdict = job.run(&mut tx);
         *erased |= tx.erased;
-        if let Verdict::Keep = verdict
-            && let Err(error) = tx.trim_changes(self.options.keep_changes)
-        {
-            return Err(Failure::Fault(error.to_string()));
+        if let Verdict::Keep = verdict {
+            self.states = tx.into_states();
+        }
+        if self.conn.is_autocommit() {
+            // Some faults make the engine roll back all of it by itself; what came before is gone with it.
+            return Err(Failure::Fault("the engine gave the transaction up".to_owned()));
         }
         match verdict {
-            Verdict::Keep => {}
+            Verdict::Stop(text) => return Err(Failure::Fault(text)),
+            Verdict::Undo if first => {
+                self.conn.prepare_cached("ROLLBACK")?.execute([])?;
+                return self.begin();
+            }
             Verdict::Undo => {
                 self.conn.prepare_cached("ROLLBACK TO job")?.execute([])?;
             }
-            Verdict::Stop(text) => return Err(Failure::Fault(text)),
+            Verdict::Keep => {}
         }
-        self.conn.prepare_cached("RELEASE job")?.execute([])?;
+        if !first {
+            self.conn.prepare_cached("RELEASE job")?.execute([])?;
+        }
         Ok(())
+    }
+
+    /// Once a group, and after its jobs: whatever they did is kept.
+    fn trim_changes(&mut self) -> Result<(), Failure> {
+        let mut tx = Tx::new(&self.conn, 0, self.epoch, &*self.options.random, &self.verified);
+        tx.trim_changes(self.options.keep_changes).map_err(|error| Failure::Fault(error.to_string()))
     }
 
     fn keep_wal_short(&mut self) -> Result<(), Failure> {
         let pages = self.wal_pages.load(Ordering::Relaxed);
+        let left = self.moved.left(pages);
         if pages > WAL_MAX_PAGES {
             self.conn.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))?;
-        } else if pages > WRAP_PAGES {
+        } else if pages > WRAP_LATE_PAGES || (pages > WRAP_PAGES && left <= LITTLE_PAGES) {
             self.move_log();
-        } else if pages > CHECKPOINT_PAGES {
-            // Full means that it was woken already.
-            let _ = self.checkpoint.try_send(());
+        } else if left > CHECKPOINT_PAGES {
+            self.wake_checkpoint();
         }
         Ok(())
     }
