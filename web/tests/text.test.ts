@@ -21,6 +21,23 @@ describe('diffs', () => {
     expect(folded(diff.lines, new Set([1, 22]))).toHaveLength(diff.lines.length);
   });
 
+  test('changes all over a long file are found one by one, and both sides can be read back', () => {
+    const before = Array.from({ length: 6000 }, (_, n) => (n % 9 === 0 ? '}' : `line ${n}`));
+    const after = before.flatMap((line, n) => (n % 6 === 3 ? [`changed ${n}`] : n % 500 === 7 ? [] : n % 700 === 1 ? [line, 'new', '}'] : [line]));
+    const diff = fileDiff(before.join('\n'), after.join('\n'));
+    expect(diff.lines.filter((l) => l.mark !== '+').map((l) => l.text)).toEqual(before);
+    expect(diff.lines.filter((l) => l.mark !== '-').map((l) => l.text)).toEqual(after);
+    expect(diff.lines.filter((l) => l.before !== null).map((l) => l.before)).toEqual(before.map((_, n) => n + 1));
+    expect([diff.added, diff.removed]).toEqual([1012, 1008]);
+  });
+
+  test('a block that moved is kept once and told at its new place', () => {
+    const diff = fileDiff('one\ntwo\nthree\nfour\n', 'three\nfour\none\ntwo\n');
+    expect(diff.lines.filter((l) => l.mark !== '+').map((l) => l.text)).toEqual(['one', 'two', 'three', 'four']);
+    expect(diff.lines.filter((l) => l.mark !== '-').map((l) => l.text)).toEqual(['three', 'four', 'one', 'two']);
+    expect(diff.added).toBe(2);
+  });
+
   test('two large texts that share nothing are answered in time', () => {
     const lines = (tag: string) => Array.from({ length: 20_000 }, (_, n) => `${tag}${n * 7919}`).join('\n');
     const diff = fileDiff(lines('a'), lines('b'));

@@ -1,5 +1,5 @@
 import type { Entry } from '../backend/types';
-import { fileDiff } from '../conversation/diff';
+import { diffOf, type FileDiff } from '../conversation/diff';
 import { bodyOf, toolCallOf } from '../conversation/entry';
 
 export interface TouchedFile {
@@ -10,7 +10,7 @@ export interface TouchedFile {
   removed: number;
   /** The last entry that touched it. */
   seq: number;
-  changes: { seq: number; at: string; before: string; after: string }[];
+  changes: { seq: number; at: string; before: string; after: string; diff: FileDiff }[];
 }
 
 /** The files that a conversation's tool calls name, edited ones first. */
@@ -27,12 +27,12 @@ export function touchedFiles(entries: readonly Entry[]): TouchedFile[] {
     const diffs = call.content.filter((c) => c.type === 'diff' && c.path);
     for (const diff of diffs) {
       const file = of(diff.path ?? '');
-      const counted = fileDiff(diff.oldText ?? '', diff.newText ?? '');
+      const counted = diffOf(diff);
       file.edited += 1;
       file.added += counted.added;
       file.removed += counted.removed;
       file.seq = entry.seq;
-      file.changes.push({ seq: entry.seq, at: entry.at, before: diff.oldText ?? '', after: diff.newText ?? '' });
+      file.changes.push({ seq: entry.seq, at: entry.at, before: diff.oldText ?? '', after: diff.newText ?? '', diff: counted });
     }
     for (const place of call.locations) {
       if (diffs.some((d) => d.path === place.path)) continue;
