@@ -1,3 +1,5 @@
+import { textOf } from '../conversation/entry';
+import { copyText } from '../ui/copy';
 import type { App } from '../state/app.svelte';
 
 const inText = (target: EventTarget | null) =>
@@ -53,6 +55,7 @@ export function commands(app: App): Record<string, (event?: KeyboardEvent) => bo
     outline: panel('outline'),
     files: panel('files'),
     details: panel('details'),
+    'copy-answer': onSession(() => void copyAnswer(app)),
     end: onSession(() => (app.endWanted += 1)),
     continue: onSession((s) => s.interrupted && app.continueTurn(s.interrupted, app.unsent ? 'resend' : 'continue')),
     stop: onSession((s) => s.running && app.stop()),
@@ -65,6 +68,15 @@ export function commands(app: App): Record<string, (event?: KeyboardEvent) => bo
     },
     composer: does(() => document.querySelector<HTMLElement>('[data-testid=composer-text]')?.focus()),
   };
+}
+
+/** What the agent said last, in this turn or in the one before it. */
+async function copyAnswer(app: App) {
+  const rows = app.conversation?.rows ?? [];
+  const end = rows.findLastIndex((row) => row.type === 'piece' && row.piece.kind === 'message');
+  const begin = rows.findLastIndex((row, n) => n < end && row.type === 'piece' && row.piece.kind === 'prompt');
+  const said = rows.slice(begin + 1, end + 1).flatMap((row) => (row.type === 'piece' && row.piece.kind === 'message' ? [row.piece.live?.text ?? textOf(row.piece.body?.data).text] : []));
+  if (end >= 0 && (await copyText(said.join('\n\n')))) app.toasts.show('The last answer is copied.');
 }
 
 function back(app: App): boolean {

@@ -32,6 +32,7 @@ export const BINDINGS: readonly KeyBinding[] = [
   { id: 'outline', label: 'Outline', group: 'Conversation', keys: 'Alt+O' },
   { id: 'files', label: 'Files touched', group: 'Conversation', keys: 'Alt+F' },
   { id: 'details', label: 'Details', group: 'Conversation', keys: 'Alt+I' },
+  { id: 'copy-answer', label: 'Copy the last answer', group: 'Conversation', keys: 'Alt+Shift+C' },
   { id: 'end', label: 'To the end', group: 'Conversation', keys: 'Alt+End' },
   { id: 'continue', label: 'Continue an interrupted turn', group: 'Conversation', keys: 'Alt+Enter' },
   { id: 'stop', label: 'Stop the turn', group: 'Conversation', keys: 'Mod+.' },

@@ -1,0 +1,156 @@
+// How a window behaves under a reader's hands, in a real browser: where it stands, how it is divided, what opens.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { browser, enter, openWindow, picture, prompt } from './lib/browser.js';
+import { Gander } from './lib/gander.js';
+import { projectIn, temporaryHome } from './lib/places.js';
+import { until } from './lib/until.js';
+
+async function served(t) {
+  const home = temporaryHome(t);
+  const gander = new Gander(t, home, { GANDER_SCRATCH_PACE_MS: '0' });
+  await gander.start();
+  await gander.api('PATCH', 'config', { default_cwd: projectIn(home, 'project'), default_agent: 'scratch' });
+  const { context, problems } = await browser(t);
+  const page = await enter(context, gander);
+  const log = page.getByTestId('conversation');
+  const ended = (n) => until(`${n} ended turns`, async () => (await gander.entries(await session())).filter((entry) => entry.kind === 'turn_ended').length === n);
+  const session = () => page.getByTestId('window').getAttribute('data-session-id');
+  const left = () => log.evaluate((node) => node.scrollHeight - node.scrollTop - node.clientHeight);
+  return { gander, context, problems, page, log, ended, session, left };
+}
+
+test('a conversation opens at its end, and only the reader leaves it', async (t) => {
+  const { problems, page, log, ended, left } = await served(t);
+  for (let n = 1; n <= 4; n++) {
+    await prompt(page, '/markdown');
+    await ended(n);
+  }
+  // Code is coloured and rows come into their height after they are shown: the end stays the end.
+  for (let n = 0; n < 3; n++) {
+    await page.reload();
+    await page.locator('[data-kind=message] .hljs-keyword').first().waitFor();
+    await until('the end', async () => (await left()) < 2);
+  }
+
+  await log.hover();
+  await page.mouse.wheel(0, -900);
+  await until('the reader to have left the end', async () => (await left()) > 500);
+  await prompt(page, '/echo down here');
+  // Sending goes to the end. Up again: what comes now is announced, and nothing moves.
+  await until('the end', async () => (await left()) < 2);
+  await ended(5);
+  await log.hover();
+  await page.mouse.wheel(0, -900);
+  await until('the reader to have left the end', async () => (await left()) > 500);
+  const there = await log.evaluate((node) => node.scrollTop);
+  // By the interface that a script uses, so that nothing in this window asks for the end.
+  const id = await page.getByTestId('window').getAttribute('data-session-id');
+  const sent = await page.evaluate(async (session) => {
+    const { session: now } = await (await fetch(`/api/v1/sessions/${session}`)).json();
+    const body = { turn_id: crypto.randomUUID(), expected_head: now.head, content: [{ type: 'text', text: '/stream 400 chunks 5 ms' }] };
+    return (await fetch(`/api/v1/sessions/${session}/turns`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })).status;
+  }, id);
+  assert.equal(sent, 202);
+  await page.getByTestId('new-below').waitFor();
+  await picture(page, 'new-below');
+  assert.equal(await log.evaluate((node) => node.scrollTop), there);
+  await page.getByTestId('new-below').click();
+  await until('the end', async () => (await left()) < 2);
+  await page.getByTestId('new-below').waitFor({ state: 'detached' });
+  assert.deepEqual(problems, []);
+});
+
+test('each window keeps how it is divided', async (t) => {
+  const { gander, context, problems, page } = await served(t);
+  const width = () => page.locator('nav.side').evaluate((node) => Math.round(node.getBoundingClientRect().width));
+  const before = await width();
+  const divider = page.getByRole('separator', { name: 'Width of the session list' });
+  await divider.focus();
+  for (let n = 0; n < 3; n++) await page.keyboard.press('ArrowRight');
+  assert.equal(await width(), before + 48);
+  await page.keyboard.press('Alt+b');
+  await page.getByTestId('sidebar').waitFor({ state: 'detached' });
+
+  const kept = () => page.evaluate(() => localStorage.getItem('gander.layout') ?? '');
+  await until('the layout to be kept', async () => (await kept()).includes('"list":false'));
+  await page.reload();
+  await page.getByTestId('composer-text').waitFor();
+  assert.equal(await page.getByTestId('sidebar').count(), 0, 'this window hides its list still');
+  const other = await openWindow(context, gander, (await gander.post('windows')).id);
+  await other.getByTestId('sidebar').waitFor();
+  assert.equal(await other.locator('nav.side').evaluate((node) => Math.round(node.getBoundingClientRect().width)), before + 48, 'a new one begins with the width that was chosen last');
+  assert.deepEqual(problems, []);
+});
+
+test('pictures open larger, and a turn that was continued is one line', async (t) => {
+  const { gander, problems, page, ended } = await served(t);
+  await prompt(page, '/image');
+  await ended(1);
+  const small = page.locator('[data-kind=message]').getByTestId('picture');
+  await small.click();
+  await page.getByTestId('lightbox').locator('img').waitFor();
+  await picture(page, 'lightbox');
+  await page.keyboard.press('Escape');
+  await page.getByTestId('lightbox').waitFor({ state: 'detached' });
+  assert.ok(await small.evaluate((node) => node === document.activeElement), 'the focus is where it was');
+
+  await prompt(page, '/echo quoted words that were cut off\n/hang');
+  await page.locator('[data-kind=message][data-open]', { hasText: 'cut off' }).waitFor();
+  await page.getByTestId('working').waitFor();
+  await gander.kill();
+  await gander.start();
+  await page.getByTestId('continue').click();
+  await page.getByText('Continued from where it was cut off').first().waitFor();
+  await page.getByTestId('working').waitFor({ state: 'detached' });
+  await page.keyboard.press('Alt+o');
+  const outline = page.getByTestId('panel');
+  await outline.getByText('Continued from where it was cut off').waitFor();
+  assert.equal(await outline.getByText('quoted words').count(), 1, 'the prompt itself, and no quote of it');
+  assert.deepEqual(problems, []);
+});
+
+test('what is typed or dropped beside the field is for the prompt', async (t) => {
+  const { problems, page, log, ended } = await served(t);
+  await prompt(page, '/echo read me');
+  await ended(1);
+  const field = page.getByTestId('composer-text');
+  await log.focus();
+  await page.keyboard.type('What about this');
+  assert.equal(await field.inputValue(), 'What about this');
+
+  const drop = () =>
+    log.evaluate((node) => {
+      const data = new DataTransfer();
+      data.items.add(new File(['seen from here'], 'note.txt', { type: 'text/plain' }));
+      for (const type of ['dragover', 'drop']) {
+        const event = new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true });
+        node.dispatchEvent(event);
+        if (!event.defaultPrevented) return false;
+      }
+      return true;
+    });
+  assert.ok(await drop(), 'the page keeps the file from the browser');
+  await page.getByRole('list', { name: 'Attachments' }).getByText('note.txt').waitFor();
+
+  await page.getByTestId('settings').click();
+  await page.getByTestId('page').waitFor();
+  assert.ok(
+    await page.getByTestId('page').evaluate((node) => {
+      const data = new DataTransfer();
+      data.items.add(new File(['x'], 'lost.txt'));
+      return ['dragover', 'drop'].every((type) => !node.dispatchEvent(new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true })));
+    }),
+    'where no prompt is written, a file that is dropped does not take the page away',
+  );
+  await page.getByTestId('page-back').click();
+  assert.equal(await page.getByRole('list', { name: 'Attachments' }).locator('li').count(), 1);
+
+  await page.getByTestId('send').click();
+  await ended(2);
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  await page.keyboard.press('Alt+Shift+C');
+  await until('the answer in the clipboard', async () => (await page.evaluate(() => navigator.clipboard.readText())).length > 0);
+  assert.deepEqual(problems, []);
+});
