@@ -154,3 +154,30 @@ test('what is typed or dropped beside the field is for the prompt', async (t) =>
   await until('the answer in the clipboard', async () => (await page.evaluate(() => navigator.clipboard.readText())).length > 0);
   assert.deepEqual(problems, []);
 });
+
+test('in a narrow window the list lies over the conversation, and goes when something was chosen', async (t) => {
+  const { gander, problems, page, ended, session } = await served(t);
+  await prompt(page, '/echo the heron stands still');
+  await ended(1);
+  const first = await session();
+  await gander.api('PATCH', `sessions/${first}`, { name: 'Herons' });
+  await page.getByTestId('new-chat').click();
+  await page.setViewportSize({ width: 480, height: 800 });
+  await page.getByTestId('sidebar').waitFor({ state: 'detached' });
+  await page.keyboard.press('Alt+b');
+  await page.getByTestId('sidebar').waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByTestId('sidebar').waitFor({ state: 'detached' });
+
+  // The list knows names; what was said is one step further.
+  await page.keyboard.press('Alt+s');
+  await page.getByTestId('session-search').fill('heron stands');
+  await page.getByTestId('search-inside').click();
+  const hit = page.getByTestId('palette').getByRole('option', { name: /heron stands still/ });
+  await hit.first().click();
+  await until('the session that was found', async () => (await session()) === first);
+  await page.getByTestId('sidebar').waitFor({ state: 'detached' });
+  await page.setViewportSize({ width: 1280, height: 860 });
+  await page.getByTestId('sidebar').waitFor();
+  assert.deepEqual(problems, []);
+});

@@ -82,6 +82,7 @@ async function copyAnswer(app: App) {
 function back(app: App): boolean {
   if (app.overlay) app.overlay = null;
   else if (app.finding) app.finding = false;
+  else if (app.narrow && app.sidebar) app.sidebar = false;
   else if (app.panel) app.panel = null;
   else if (app.page) app.go(null);
   else return false;

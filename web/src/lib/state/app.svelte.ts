@@ -45,6 +45,10 @@ export class App {
   overlay = $state<Overlay>(null);
   panel = $state<Panel | null>(null);
   sidebar = $state(true);
+  /** The window has no room for the list beside the conversation: it lies over it. */
+  narrow = $state(false);
+  /** What the palette begins with. */
+  asking = $state('');
   finding = $state(false);
   renaming = $state(false);
   sending = $state(false);
@@ -76,6 +80,12 @@ export class App {
     return (end ? (bodyOf(end).data as { state?: string } | null) : null)?.state === 'not_sent';
   });
 
+  /** What an agent is called in a sentence: without what its name says in brackets. */
+  agentName(id: string | undefined): string {
+    const name = this.agents.find((agent) => agent.id === id)?.name || id || 'the agent';
+    return name.replace(/\s*\([^()]*\)$/, '');
+  }
+
   /** Lists beside the main one that are on the screen now. */
   #watched = new Set<SessionList>();
   #feed: Feed | null = null;
@@ -90,6 +100,8 @@ export class App {
     this.list = new SessionList(backend);
     this.upgrade = new Upgrade(backend);
     setInterval(() => (this.now = Date.now()), 20_000);
+    // What happens beside the sessions, a backup by the clock, tells itself to nobody.
+    setInterval(() => this.phase === 'ready' && !this.offline && this.#healthLater(), 5 * 60_000);
   }
 
   async start(): Promise<void> {
@@ -509,6 +521,7 @@ export class App {
 
   focused() {
     this.#feed?.focus();
+    if (this.phase === 'ready') this.#healthLater();
     this.seen();
   }
 
