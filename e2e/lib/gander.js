@@ -10,7 +10,8 @@ import { until } from './until.js';
 
 /** A data folder with, most of the time, a `gander serve` on it. */
 export class Gander {
-  constructor(t, home, environment = {}) {
+  constructor(t, home, environment = {}, program = GANDER) {
+    this.program = program;
     this.home = join(home, 'gander');
     this.environment = { PATH: process.env.PATH, HOME: home, GANDER_HOME: this.home, NO_COLOR: '1', GANDER_LOG: 'info', ...environment };
     this.log = join(home, 'serve.log');
@@ -20,7 +21,7 @@ export class Gander {
 
   /** Starts `gander serve` and waits until it says that it serves. */
   async start(...args) {
-    const child = spawn(GANDER, ['serve', ...args], { env: this.environment, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(this.program, ['serve', ...args], { env: this.environment, stdio: ['ignore', 'pipe', 'pipe'] });
     this.child = child;
     this.ended = new Promise((end) => child.once('exit', (code, signal) => end({ code, signal })));
     child.stderr.pipe(createWriteStream(this.log, { flags: 'a' }));
@@ -52,7 +53,7 @@ export class Gander {
 
   /** Runs a command; gives its status and output, the output as JSON when `--json` was asked for. */
   async cli(...args) {
-    const child = spawn(GANDER, args, { env: this.environment, cwd: this.environment.HOME, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(this.program, args, { env: this.environment, cwd: this.environment.HOME, stdio: ['ignore', 'pipe', 'pipe'] });
     let out = '';
     let err = '';
     child.stdout.on('data', (data) => (out += data));

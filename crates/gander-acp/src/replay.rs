@@ -129,6 +129,8 @@ fn turns(journal: &[Said]) -> Vec<Turn> {
 struct At {
     turn: usize,
     item: usize,
+    /// How many characters of that item are accounted for: agents join prompts that got no answer.
+    offset: usize,
     matched: bool,
     /// The agent lacks something of the turn before.
     lacks: bool,
@@ -142,11 +144,11 @@ struct At {
 /// again stands in the journal twice, and in the agent's memory once or twice.
 pub fn compare(journal: &[Said], replay: &[Said]) -> Compared {
     let ours = turns(journal);
-    let mut open = vec![At { turn: 0, item: 0, matched: false, lacks: false, more: None }];
+    let mut open = vec![At { turn: 0, item: 0, offset: 0, matched: false, lacks: false, more: None }];
     let mut seen = HashSet::new();
     let mut furthest: Option<(usize, String)> = None;
     while let Some(at) = open.pop() {
-        if !seen.insert((at.turn, at.item, at.lacks, at.more)) {
+        if !seen.insert((at.turn, at.item, at.offset, at.lacks, at.more)) {
             continue;
         }
         let why = match ours.get(at.turn) {
@@ -178,19 +180,20 @@ pub fn compare(journal: &[Said], replay: &[Said]) -> Compared {
 /// Finds one turn of the journal at a place of the replay.
 fn step(ours: &[Turn], replay: &[Said], at: &At, turn: &Turn) -> Result<At, String> {
     let number = at.turn + 1;
-    let begin = match &turn.prompt {
-        None => at.item,
+    let (begin, offset) = match &turn.prompt {
+        None => (at.item, at.offset),
         Some(_) if at.item >= replay.len() => {
             return Err(format!("the agent does not remember turn {number}, which was finished"));
         }
-        Some(prompt) => end_of_prompt(replay, at.item, prompt)
+        Some(prompt) => end_of_prompt(replay, at.item, at.offset, prompt)
             .ok_or_else(|| format!("turn {number} has another prompt in the agent's memory"))?,
     };
-    let end =
-        replay[begin..].iter().position(|item| item.who == Who::User).map_or(replay.len(), |length| begin + length);
+    // In the middle of an item the next prompt follows at once: there was no answer.
+    let answer = if offset > 0 { 0 } else { replay[begin..].iter().take_while(|item| item.who == Who::Agent).count() };
+    let end = begin + answer;
     let theirs: String = replay[begin..end].iter().map(|item| bare(&item.text)).collect();
     let last = at.turn + 1 == ours.len();
-    let next = At { turn: at.turn + 1, item: end, matched: true, lacks: false, more: None };
+    let next = At { turn: at.turn + 1, item: end, offset, matched: true, lacks: false, more: None };
     match alike(&turn.answer, &theirs) {
         Alike::Same => Ok(next),
         Alike::Shorter if turn.may_lack => Ok(At { lacks: true, ..next }),
@@ -201,16 +204,23 @@ fn step(ours: &[Turn], replay: &[Said], at: &At, turn: &Turn) -> Result<At, Stri
     }
 }
 
-/// The item behind a prompt, which the agent may replay in several pieces.
-fn end_of_prompt(replay: &[Said], begin: usize, prompt: &str) -> Option<usize> {
-    let mut found = String::new();
+/// Where a prompt ends that begins `offset` characters into an item: the item behind it, or a place in one. The agent may replay a
+/// prompt in several pieces, and prompts without an answer between them as one.
+fn end_of_prompt(replay: &[Said], begin: usize, offset: usize, prompt: &str) -> Option<(usize, usize)> {
+    let mut rest = prompt;
     for (at, item) in replay.iter().enumerate().skip(begin) {
-        if item.who != Who::User || found.len() > prompt.len() {
+        if item.who != Who::User {
             return None;
         }
-        found.push_str(&bare(&item.text));
-        if found == prompt {
-            return Some(at + 1);
+        let skipped = if at == begin { offset } else { 0 };
+        let text: String = bare(&item.text).chars().skip(skipped).collect();
+        if let Some(behind) = text.strip_prefix(rest).filter(|behind| !behind.is_empty()) {
+            return Some((at, skipped + text[..text.len() - behind.len()].chars().count()))
+                .filter(|_| !rest.is_empty());
+        }
+        rest = rest.strip_prefix(text.as_str())?;
+        if rest.is_empty() {
+            return Some((at + 1, 0));
         }
     }
     None
@@ -220,6 +230,10 @@ fn end_of_prompt(replay: &[Said], begin: usize, prompt: &str) -> Option<usize> {
 fn finish(ours: &[Turn], replay: &[Said], at: &At) -> Result<Compared, String> {
     if at.item >= replay.len() {
         return Ok(if at.lacks { Compared::MissingTail } else { Compared::Same });
+    }
+    // A prompt that only begins like ours is another one.
+    if at.offset > 0 {
+        return Err(format!("turn {} has another prompt in the agent's memory", ours.len()));
     }
     // Without anything in common it is somebody else's conversation, and not the rest of this one.
     if !at.matched && !ours.is_empty() {

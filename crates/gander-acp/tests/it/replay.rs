@@ -116,6 +116,20 @@ fn g13_a_prompt_that_was_sent_again_is_found_once_or_twice() {
 }
 
 #[test]
+fn g13_prompts_without_an_answer_may_be_joined_in_the_agents_memory() {
+    let journal = ["u:hi", "a:x", "?u:go", "?a:par", "?u:go on", "?a:part", "u:and now", "a:done"];
+    check(&journal, &["u:hi", "a:x", "u:go\n", "u:go on", "u:and now", "a:done"], &Compared::Same);
+    check(&journal, &["u:hi", "a:x", "u:gogo onand now", "a:done"], &Compared::Same);
+    check(&journal, &["u:hi", "a:x", "u:go on", "u:and now", "a:done"], &Compared::Same);
+    check(&journal[..6], &["u:hi", "a:x", "u:gogo on"], &Compared::MissingTail);
+    check(&journal[..6], &["u:hi", "a:x", "u:gogo on", "a:part two"], &extra(&[(Who::Agent, "two", 3, false)]));
+    let another = |turn: u32| contradiction(&format!("turn {turn} has another prompt in the agent's memory"));
+    check(&journal[..6], &["u:hi", "a:x", "u:gogo on, more"], &extra(&[(Who::User, "gogo on, more", 2, true)]));
+    check(&["?u:hi", "?a:par"], &["u:his own affair", "a:y"], &another(1));
+    check(&journal, &["u:hi", "a:x", "u:gogo onand then", "a:done"], &another(4));
+}
+
+#[test]
 fn g13_replaced_characters_are_no_contradiction() {
     check(&["u:hi", "a:bad \u{fffd}\u{fffd} bytes"], &["u:hi", "a:bad \u{fffd}\u{fffd} bytes"], &Compared::Same);
     // The agent kept the character whose halves came one by one, or dropped what was none.
