@@ -4,6 +4,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Gander } from './gander.js';
 import { ROOT } from './places.js';
+import { until } from './until.js';
 
 const BUILT = join(ROOT, 'target/next');
 /** This tree's program, and the next version's: a minor version higher, and with a migration to the journal's next format. */
@@ -28,6 +29,21 @@ export class Upgradable extends Gander {
   attach() {
     this.runtime = JSON.parse(readFileSync(join(this.home, 'runtime.json'), 'utf8'));
     this.url = this.runtime.url;
+  }
+
+  /** The next start after whatever happened, by the installed program. Whoever serves already goes on, or ends and is started anew. */
+  async restart() {
+    await until('a start', async () => {
+      try {
+        await this.start();
+      } catch (error) {
+        this.child = null;
+        this.attach();
+        // One that was asked to hand over by somebody who is gone takes its work up again.
+        if ((await this.get('handover').catch(() => ({ state: 'gone' }))).state !== 'none') throw error;
+      }
+      return true;
+    });
   }
 
   /** All processes that work on this data folder, by its name in their environment. */

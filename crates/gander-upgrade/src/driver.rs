@@ -221,12 +221,22 @@ pub async fn back(order: &Order, host: &mut impl Host, tell: Tell<'_>) -> Result
     host_begins(order, &state, host, tell).await
 }
 
-/// The upgrade that a rollback by hand would undo.
+/// The upgrade that a rollback by hand would undo: the last one that went through. Attempts after it that changed nothing, or were
+/// taken back, are not in the way.
 pub fn way_back(place: &Place) -> Result<State, UpgradeError> {
-    let last = State::read(place)?.ok_or_else(|| no_way("there was no upgrade".to_owned()))?;
-    if last.phase != Phase::Commit || last.kind == Kind::Rollback {
-        return Err(no_way("the last upgrade did not go through, or was taken back already".to_owned()));
+    let mut last = State::read(place)?.ok_or_else(|| no_way("there was no upgrade".to_owned()))?;
+    let mut earlier = State::earlier(place)?.into_iter();
+    let mut copied = false;
+    while matches!(last.phase, Phase::Abandoned | Phase::RolledBack) {
+        // An attempt that migrated keeps its own copy, where the one of the upgrade before was.
+        copied |= last.sealed_copy && last.kind != Kind::Rollback;
+        let next = earlier.next().ok_or_else(|| no_way("no upgrade went through so far".to_owned()))?;
+        last = State::read_earlier(place, next)?;
     }
+    if last.phase != Phase::Commit || last.kind == Kind::Rollback {
+        return Err(no_way("the last upgrade has not ended, or was taken back already".to_owned()));
+    }
+    last.sealed_copy &= !copied;
     let copy = place.sealed_journal();
     if last.from.format != last.to.format && !(last.sealed_copy && last.check.is_some() && copy.is_file()) {
         return Err(no_way(format!(

@@ -274,6 +274,32 @@ impl State {
             .transpose()
     }
 
+    /// The upgrades before the current or last one, the latest first.
+    pub fn earlier(place: &Place) -> Result<Vec<UpgradeId>, StateError> {
+        let path = place.history();
+        let folder = match std::fs::read_dir(&path) {
+            Ok(folder) => folder,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(StateError::Io { path, source }),
+        };
+        let mut ids = Vec::new();
+        for found in folder {
+            let name = found.map_err(|source| StateError::Io { path: path.clone(), source })?.file_name();
+            ids.extend(name.to_str().and_then(|name| name.strip_suffix(".json")?.parse::<UpgradeId>().ok()));
+        }
+        // An id begins with its time.
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(ids)
+    }
+
+    /// One of the upgrades that [`State::earlier`] names.
+    pub fn read_earlier(place: &Place, id: UpgradeId) -> Result<State, StateError> {
+        let path = place.history().join(format!("{id}.json"));
+        let bytes = file::read(&path, LIMIT).map_err(|source| StateError::Io { path: path.clone(), source })?;
+        let bytes = bytes.ok_or(StateError::None)?;
+        serde_json::from_slice(&bytes).map_err(|source| StateError::Damaged { path, source })
+    }
+
     /// Records a new upgrade. One that has not ended is in its way; one that has goes to the history.
     pub fn begin(place: &Place, state: &State) -> Result<(), StateError> {
         let _lock = take(place)?;

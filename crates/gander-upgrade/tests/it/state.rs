@@ -1,5 +1,6 @@
+use gander_upgrade::driver::way_back;
 use gander_upgrade::lock::{Holder, Lock, Taken};
-use gander_upgrade::state::driver;
+use gander_upgrade::state::{Check, Kind, driver};
 use gander_upgrade::{Phase, Place, Pointer, State, StateError};
 
 use crate::support::{begun, id, version};
@@ -37,6 +38,38 @@ fn an_upgrade_that_has_not_ended_is_in_the_way_of_another_and_one_that_has_is_ke
     assert_eq!(State::read(&place).unwrap().unwrap().id, id(2));
     let kept = std::fs::read(place.history().join(format!("{}.json", id(1)))).unwrap();
     assert_eq!(serde_json::from_slice::<State>(&kept).unwrap().phase, Phase::Abandoned);
+}
+
+#[test]
+fn what_came_to_nothing_is_not_in_the_way_back() {
+    let home = tempfile::tempdir().unwrap();
+    let place = Place::new(home.path());
+    let went = |number: u8, kind: Kind, ends: Phase, formats: (u32, u32)| {
+        let mut state = begun(&place, number);
+        (state.kind, state.from.format, state.to.format) = (kind, formats.0, formats.1);
+        State::begin(&place, &state).unwrap();
+        State::advance(&place, id(number), &[Phase::Stage], ends, 2, |state| {
+            (state.check, state.sealed_copy) = (Some(Check::default()), ends != Phase::Abandoned);
+        })
+        .unwrap();
+    };
+    let back = || way_back(&place).map(|state| state.id).map_err(|error| error.to_string());
+    std::fs::create_dir_all(place.sealed()).unwrap();
+    std::fs::write(place.sealed_journal(), b"").unwrap();
+    went(1, Kind::Upgrade, Phase::Abandoned, (1, 2));
+    assert!(back().unwrap_err().contains("no upgrade went through"));
+    went(2, Kind::Upgrade, Phase::Commit, (1, 2));
+    assert_eq!(back(), Ok(id(2)));
+    // A rollback by hand, cut off or not carried through, can be tried again.
+    went(3, Kind::Rollback, Phase::Abandoned, (2, 1));
+    went(4, Kind::Rollback, Phase::RolledBack, (2, 1));
+    went(5, Kind::Upgrade, Phase::Abandoned, (2, 3));
+    assert_eq!(back(), Ok(id(2)));
+    // But not to a format whose copy gave way to another's.
+    went(6, Kind::Upgrade, Phase::RolledBack, (2, 3));
+    assert!(back().unwrap_err().contains("the copy from before is not kept"));
+    went(7, Kind::Rollback, Phase::Commit, (2, 1));
+    assert!(back().unwrap_err().contains("taken back already"));
 }
 
 #[test]
