@@ -16,11 +16,11 @@ ifeq ($(wildcard web/dist/assets),)
 endif
 XTASK := cargo run --quiet --package xtask --
 
-.PHONY: help run test check web web-test unit e2e bench package setup clean
+.PHONY: help run test check web web-test unit e2e proof proof-upgrade bench package setup clean
 
 help: ## Say what there is to make.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
-	  while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	  while IFS=$$'\t' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
 
 run: web ## Build the web UI and the gander binary, start it, and open it in a browser.
 	@cargo run --package gander-cli --bin gander
@@ -41,6 +41,11 @@ web: $(WEB_BUILT) ## The web UI, built only when its inputs changed.
 
 web-test: web ## Types, lint and unit tests of the web UI.
 	@cd web && npm run --silent check && npm test --silent
+
+proof: proof-upgrade ## The long suites, which `make test` runs shortened.
+
+proof-upgrade: web ## Kill upgrades between two versions 200 times; GANDER_KILLS_SEED=N repeats the random ones.
+	@GANDER_KILLS=161 .ci/e2e upgrade_kills.test.js
 
 bench: web ## Measure speed and memory beside the machine's floors; writes docs/BENCHMARKS.md.
 	@cargo build --release --quiet --package gander-cli

@@ -18,7 +18,7 @@ const [UNTOUCHED, ALSO_UNTOUCHED, FINISHED, WRITING, BUSY] = [0, 1, 2, 3, 4];
 class Story {
   static async begin(t, context) {
     const story = new Story();
-    const home = temporaryHome(t);
+    const home = temporaryHome();
     story.gander = new Upgradable(t, home);
     await story.gander.start();
     await story.gander.api('PATCH', 'config', { default_cwd: projectIn(home, 'project'), default_agent: 'scratch' });

@@ -26,8 +26,12 @@ export class Gander {
     this.ended = new Promise((end) => child.once('exit', (code, signal) => end({ code, signal })));
     child.stderr.pipe(createWriteStream(this.log, { flags: 'a' }));
     const first = new Promise((line) => createInterface({ input: child.stdout }).once('line', line));
-    const early = this.ended.then(({ code, signal }) => {
-      throw new Error(`gander serve ended (${code ?? signal}) before it served:\n${readFileSync(this.log, 'utf8')}`);
+    let said = '';
+    child.stderr.on('data', (data) => (said += data));
+    const closed = new Promise((end) => child.once('close', end));
+    const early = this.ended.then(async ({ code, signal }) => {
+      await closed;
+      throw new Error(`gander serve ended (${code ?? signal}) before it served:\n${said}`);
     });
     this.first = JSON.parse(await Promise.race([first, early]));
     early.catch(() => undefined);

@@ -5,8 +5,11 @@ mod describe;
 mod rollback;
 mod status;
 
+use std::io::ErrorKind;
+
 use clap::Subcommand;
 use gander_upgrade::driver::UpgradeError;
+use gander_upgrade::package::PackageError;
 use gander_upgrade::{StateError, UpgradeId};
 use serde_json::Value;
 
@@ -81,10 +84,16 @@ fn failed(error: &UpgradeError) -> Failure {
         UpgradeError::Package(_) | UpgradeError::Fetch(_) => Failure::new(
             "The package is not taken.",
             match error {
-                UpgradeError::Package(gander_upgrade::package::PackageError::Older { .. }) => {
+                UpgradeError::Package(PackageError::NoRoom { .. }) => "Make room there, and try again.",
+                UpgradeError::Package(PackageError::Io { source, .. })
+                    if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
+                {
+                    "Make room there, and try again."
+                }
+                UpgradeError::Package(PackageError::Older { .. }) => {
                     "To go back to an older version all the same: --downgrade."
                 }
-                UpgradeError::Package(gander_upgrade::package::PackageError::Format { .. }) => {
+                UpgradeError::Package(PackageError::Format { .. }) => {
                     "The version before the last upgrade comes back with `gander upgrade rollback`, which carries the journal back too."
                 }
                 _ => "Get it again from where releases are published.",
