@@ -22,7 +22,7 @@ async function served(t) {
 }
 
 test('a conversation opens at its end, and only the reader leaves it', async (t) => {
-  const { problems, page, log, ended, left } = await served(t);
+  const { gander, problems, page, log, ended, left } = await served(t);
   for (let n = 1; n <= 4; n++) {
     await prompt(page, '/markdown');
     await ended(n);
@@ -59,6 +59,19 @@ test('a conversation opens at its end, and only the reader leaves it', async (t)
   await page.getByTestId('new-below').click();
   await until('the end', async () => (await left()) < 2);
   await page.getByTestId('new-below').waitFor({ state: 'detached' });
+
+  // A question that waits out of sight says so, also after the place was restored.
+  await ended(6);
+  await prompt(page, '/permission');
+  await page.getByTestId('permission').waitFor();
+  await log.hover();
+  await page.mouse.wheel(0, -2000);
+  await page.getByText('Waits for your answer').filter({ visible: true }).waitFor();
+  await until('the place to be kept', async () => ((await gander.get('windows')).windows[0].scroll?.seq ?? 0) > 0);
+  await page.reload();
+  await page.getByTestId('new-below').getByText('Waits for your answer').click();
+  await page.getByTestId('permission-option').first().click();
+  await ended(7);
   assert.deepEqual(problems, []);
 });
 
