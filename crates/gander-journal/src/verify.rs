@@ -17,7 +17,7 @@ use crate::error::{ReadError, WriteError};
 use crate::findings::NewFinding;
 use crate::journal::Journal;
 use crate::view::{EntryView, Finding};
-use crate::witness::{Heads, Standing};
+use crate::witness::{Heads, Standing, Witness};
 use crate::{blobs, entries, guards, listing, project, witness};
 
 /// Damages told of one session, at most; the rest are counted.
@@ -86,11 +86,13 @@ impl Journal {
         }
         let mut root = Hash::ZERO;
         let mut audit = Audit::default();
+        // Before what it is compared with: a journal that is written to meanwhile is behind a witness that is read later.
+        let witness = witness::read(self.dir()).ok().flatten();
         self.read(|r| {
             root = r.root()?;
             audit = r.audit()?;
             if complete {
-                whole(r.conn, self, audit, &mut found)?;
+                whole(r.conn, self.epoch(), witness.as_ref(), audit, &mut found)?;
             }
             Ok(())
         })?;
@@ -405,7 +407,13 @@ fn listed(conn: &Connection, by: i64) -> rusqlite::Result<Vec<Erased>> {
 }
 
 /// What concerns the journal as a whole.
-fn whole(conn: &Connection, journal: &Journal, audit: Audit, found: &mut Found) -> Result<(), ReadError> {
+fn whole(
+    conn: &Connection,
+    epoch: u64,
+    witness: Option<&Witness>,
+    audit: Audit,
+    found: &mut Found,
+) -> Result<(), ReadError> {
     let broken: Vec<String> = conn
         .prepare("PRAGMA quick_check(20)")?
         .query_map([], |row| row.get(0))?
@@ -447,9 +455,9 @@ fn whole(conn: &Connection, journal: &Journal, audit: Audit, found: &mut Found) 
             "Run `gander doctor --rebuild`.",
         );
     }
-    if let Ok(Some(witness)) = witness::read(journal.dir()) {
+    if let Some(witness) = witness {
         let id = journal_id(conn)?;
-        let standing = witness::compare(conn, &Heads::load(conn)?, id, journal.epoch(), &witness)?;
+        let standing = witness::compare(conn, &Heads::load(conn)?, id, epoch, witness)?;
         if standing != Standing::Agrees {
             found.global(
                 "journal_differs_from_witness",
