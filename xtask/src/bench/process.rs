@@ -58,12 +58,7 @@ impl Serve {
     }
 
     fn kernel_figure(&self, file: &str, name: &str) -> io::Result<u64> {
-        let all = fs::read_to_string(format!("/proc/{}/{file}", self.child.id()))?;
-        all.lines()
-            .find_map(|line| line.strip_prefix(name))
-            .and_then(|rest| rest.split_whitespace().next())
-            .and_then(|figure| figure.parse().ok())
-            .ok_or_else(|| io::Error::other(format!("no {name} in /proc/PID/{file}")))
+        kernel_figure(self.child.id(), file, name)
     }
 
     /// Asks it to end, as a service manager does, and waits until it has.
@@ -76,6 +71,16 @@ impl Serve {
             Err(io::Error::other(format!("stopped with {ended}")))
         }
     }
+}
+
+/// What the kernel says of a process.
+pub fn kernel_figure(pid: u32, file: &str, name: &str) -> io::Result<u64> {
+    let all = fs::read_to_string(format!("/proc/{pid}/{file}"))?;
+    all.lines()
+        .find_map(|line| line.strip_prefix(name))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|figure| figure.parse().ok())
+        .ok_or_else(|| io::Error::other(format!("no {name} in /proc/PID/{file}")))
 }
 
 fn text(document: &Value, key: &str) -> String {

@@ -8,18 +8,60 @@ use gander_model::SessionId;
 
 use super::floor;
 use super::generate::{Seeded, append};
+use super::process::kernel_figure;
 use super::stats::{Figure, Samples};
 use super::{Result, ms};
 
 const APPENDS: usize = 5_000;
 const READS: u64 = 2_000;
+const GROWTH_ROUNDS: usize = 7;
 
 pub fn measure(dir: &Path, figures: &mut Vec<Figure>) -> Result<()> {
     let journal = Journal::open(dir, Options::default())?;
     journal.recover()?;
     appends(&journal, dir, figures)?;
     rates(&journal, figures)?;
-    reads(&journal, figures)
+    reads(&journal, figures)?;
+    growth(&journal, figures)
+}
+
+/// What an append has the kernel write, in a new session and in the longest one.
+fn growth(journal: &Journal, figures: &mut Vec<Figure>) -> Result<()> {
+    let long = journal.read(|r| r.heads())?.into_iter().max_by_key(|(_, head)| head.seq);
+    let (long, head) = long.ok_or("no session")?;
+    let new = new_session(journal)?;
+    let (mut in_new, mut in_long) = (Vec::new(), Vec::new());
+    for _ in 0..GROWTH_ROUNDS {
+        in_new.push(written(journal, new)?);
+        in_long.push(written(journal, long)?);
+    }
+    let (in_new, in_long) = (median(in_new), median(in_long));
+    figures.push(Figure {
+        name: "disk writes an append in the longest session, median of 7",
+        measured: format!("{:.1} KB ({} entries)", in_long / 1e3, head.seq),
+        floor: format!("new session: {:.1} KB", in_new / 1e3),
+        target: "no more (1.2 ×)".into(),
+        holds: in_long <= 1.2 * in_new,
+    });
+    Ok(())
+}
+
+fn median(mut of: Vec<f64>) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of[of.len() / 2]
+}
+
+/// Bytes that this process had the kernel write for an append, checkpoints and index among them.
+fn written(journal: &Journal, session: SessionId) -> Result<f64> {
+    const APPENDS: usize = 400;
+    let pid = std::process::id();
+    let before = kernel_figure(pid, "io", "write_bytes:")?;
+    let mut random = Seeded(23);
+    for place in 0..APPENDS {
+        let text = random.text(40);
+        journal.write_blocking(move |tx| append(tx, session, place, &text))?;
+    }
+    Ok((kernel_figure(pid, "io", "write_bytes:")? - before) as f64 / APPENDS as f64)
 }
 
 fn new_session(journal: &Journal) -> Result<SessionId> {
