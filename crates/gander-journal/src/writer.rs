@@ -205,14 +205,14 @@ impl From<std::io::Error> for Failure {
 impl Writer {
     /// The thread's whole life.
     pub fn run(mut self) {
-        let done = loop {
+        let (done, sound) = loop {
             if let Some(done) = self.closing.take() {
-                break Some(done);
+                break (Some(done), true);
             }
             let first = match self.next() {
                 Some(Message::Run(job)) => job,
-                Some(Message::Close(done)) => break Some(done),
-                None => break None,
+                Some(Message::Close(done)) => break (Some(done), true),
+                None => break (None, true),
             };
             match self.group(first) {
                 Ok(()) => {}
@@ -224,7 +224,7 @@ impl Writer {
                 }
                 Err(Failure::Fault(text)) => {
                     if let Some(done) = heal::until_saving(&mut self, text) {
-                        break done;
+                        break (done, false);
                     }
                 }
             }
@@ -233,7 +233,9 @@ impl Writer {
         // cut. Nothing that a witness knows of changes after this.
         drop(self.beside.take());
         self.pool.clear();
-        self.finish();
+        if sound {
+            self.finish();
+        }
         let Writer { queue, conn, lock, pool, .. } = self;
         pool.clear();
         drop(conn);
@@ -439,7 +441,8 @@ impl Writer {
         Ok(())
     }
 
-    /// A clean end: the next start need not look for what a crash left.
+    /// A clean end: the next start need not look for what a crash left. One in the middle of a fault is none: nobody
+    /// has looked yet at what the fault left.
     fn finish(&mut self) {
         let clean = self.conn.execute("UPDATE meta SET value = 1 WHERE key = 'clean'", []);
         let cut = clean.and_then(|_| self.truncate_wal());

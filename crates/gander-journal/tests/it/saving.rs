@@ -68,6 +68,27 @@ fn a_commit_that_fails_is_not_acknowledged_and_the_journal_heals() {
     assert_eq!(bench.reopen().transcript(session), whole);
 }
 
+/// Who closes a journal that cannot save leaves it to the next start to look at what the fault left.
+#[test]
+fn a_journal_that_is_closed_before_it_healed_was_not_closed_cleanly() {
+    for heals in [true, false] {
+        let (bench, faults) = broken();
+        let session = bench.session();
+        let before = bench.transcript(session);
+        faults.before.store(true, Ordering::SeqCst);
+        bench.fails(move |tx| tx.send(&send(session, turn_id(1), "lost")));
+        faults.before.store(!heals, Ordering::SeqCst);
+        if heals {
+            wait_until(&bench.journal, |saving| *saving == Saving::Yes);
+        }
+        let Bench { dir, journal } = bench;
+        drop(journal);
+        let journal = Journal::open(dir.path(), options(2)).unwrap();
+        assert_eq!(journal.was_unclean(), !heals);
+        assert_eq!(Bench { dir, journal }.transcript(session), before);
+    }
+}
+
 /// A sync that fails leaves it open whether the commit is on disk: the same turn id settles it, exactly once.
 #[test]
 fn g09_an_unknown_outcome_is_settled_by_the_turn_id() {
