@@ -63,7 +63,7 @@ pub struct EntriesQuery {
     pub after: Option<u64>,
     /// Entries before this seq.
     pub before: Option<u64>,
-    /// At most 500; 200 when left out.
+    /// From 1 to 500; 200 when left out.
     pub limit: Option<u32>,
 }
 

@@ -153,7 +153,7 @@ pub struct SessionsQuery {
     pub agent: Option<String>,
     /// The `next` of the page before.
     pub after: Option<String>,
-    /// At most 500; 50 when left out.
+    /// From 1 to 500; 50 when left out.
     pub limit: Option<u32>,
 }
 
@@ -242,7 +242,7 @@ pub struct SearchQuery {
     pub q: String,
     /// The `next` of the page before.
     pub after: Option<String>,
-    /// At most 500; 50 when left out.
+    /// From 1 to 500; 50 when left out.
     pub limit: Option<u32>,
 }
 

@@ -15,8 +15,12 @@ const LIST_LIMIT: u32 = 50;
 const ENTRIES_LIMIT: u32 = 200;
 const MAX_LIMIT: u32 = 500;
 
-fn limit(asked: Option<u32>, usual: u32) -> usize {
-    asked.unwrap_or(usual).clamp(1, MAX_LIMIT) as usize
+/// How many are asked for. A number that cannot be had is refused: fewer than were asked for would read as the end.
+fn limit(asked: Option<u32>, usual: u32) -> Result<usize, ApiError> {
+    match asked.unwrap_or(usual) {
+        asked @ 1..=MAX_LIMIT => Ok(asked as usize),
+        asked => Err(ApiError::bad(format!("`limit` is a number from 1 to {MAX_LIMIT}, and not {asked}."))),
+    }
 }
 
 /// An absolute path of a folder that is there.
@@ -67,7 +71,7 @@ impl Gander {
             Some(after) => Some(after.parse().map_err(|_| ApiError::bad("`after` is not the `next` of a page."))?),
         };
         let filter = Filter { bucket, agent: query.agent, text: query.q };
-        let limit = limit(query.limit, LIST_LIMIT);
+        let limit = limit(query.limit, LIST_LIMIT)?;
         let page = self
             .ctx
             .read(move |reader| {
@@ -162,7 +166,7 @@ impl Gander {
         let bounds = Bounds {
             after: query.after.map(Seq),
             before: query.before.map(Seq),
-            limit: limit(query.limit, ENTRIES_LIMIT),
+            limit: limit(query.limit, ENTRIES_LIMIT)?,
         };
         let page = self
             .ctx
@@ -284,7 +288,7 @@ impl Gander {
             None | Some("") => None,
             Some(after) => Some(after.parse().map_err(|_| ApiError::bad("`after` is not the `next` of a page."))?),
         };
-        self.search_index(words, after, limit(query.limit, LIST_LIMIT)).await
+        self.search_index(words, after, limit(query.limit, LIST_LIMIT)?).await
     }
 }
 

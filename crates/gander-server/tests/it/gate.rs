@@ -244,7 +244,15 @@ async fn bodies_are_bounded_and_must_be_what_they_say() {
     post("application/json", vec![b' '; 9 << 20]).await.refused(413, "too_large");
     world.get("windows/not-an-id").await.refused(404, "not_found");
     world.get("sessions/0190b3a4-0000-7000-8000-000000000000").await.refused(404, "not_found");
-    world.get("sessions?limit=x").await.refused(400, "bad_request");
+    let (_, session) = world.window().await;
+    for list in ["sessions?", "search?q=goose&", &format!("sessions/{session}/entries?")] {
+        for limit in ["x", "0", "501", "-1", "99999999999"] {
+            world.get(&format!("{list}limit={limit}")).await.refused(400, "bad_request");
+        }
+        world.get(&format!("{list}limit=500")).await.ok();
+    }
+    let refused = world.get("sessions?limit=501").await;
+    assert!(refused.text().contains("from 1 to 500, and not 501"), "{}", refused.text());
     world.get("nothing").await.refused(404, "not_found");
     assert_eq!(world.delete("health").await.status, 405);
 }

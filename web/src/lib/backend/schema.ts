@@ -3366,7 +3366,7 @@ export interface operations {
                 q: string;
                 /** @description The `next` of the page before. */
                 after?: string;
-                /** @description At most 500; 50 when left out. */
+                /** @description From 1 to 500; 50 when left out. */
                 limit?: number;
             };
             header?: never;
@@ -3404,7 +3404,7 @@ export interface operations {
                 agent?: string;
                 /** @description The `next` of the page before. */
                 after?: string;
-                /** @description At most 500; 50 when left out. */
+                /** @description From 1 to 500; 50 when left out. */
                 limit?: number;
             };
             header?: never;
@@ -3605,7 +3605,7 @@ export interface operations {
                 after?: number;
                 /** @description Entries before this seq. */
                 before?: number;
-                /** @description At most 500; 200 when left out. */
+                /** @description From 1 to 500; 200 when left out. */
                 limit?: number;
             };
             header?: never;
