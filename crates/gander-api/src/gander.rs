@@ -364,7 +364,7 @@ impl Gander {
             backups: Backups::default(),
             handover: crate::handover::Handover::default(),
             installed: crate::installed::Installed::default(),
-            uploads: Arc::new(tokio::sync::Semaphore::new(2)),
+            uploads: Arc::new(tokio::sync::Semaphore::new(4)),
             passing: broadcast::channel(256).0,
             hub: crate::feed::Hub::new(),
             stopping: watch::channel(false).0,

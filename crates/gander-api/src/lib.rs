@@ -39,6 +39,6 @@ pub use gander::{Gander, OpenError, Options};
 /// The journal's format that this version writes.
 pub use gander_journal::FORMAT;
 pub use gate::put_back_sealed;
-pub use ops::{BLOB_MAX_BYTES, Exported, Incoming, StoredGrant, Upload, upgrade_keys, upgrade_status};
+pub use ops::{BLOB_MAX_BYTES, Download, Exported, Incoming, StoredGrant, Upload, upgrade_keys, upgrade_status};
 pub use place::SafePlace;
 pub use way_back::{put_back, set_journal_aside};

@@ -32,6 +32,39 @@ pub fn info(conn: &Connection, hash: Hash) -> rusqlite::Result<Option<ContentInf
         .optional()
 }
 
+/// One chunk of a content, checked; `None` after the last.
+pub fn chunk(conn: &Connection, hash: Hash, n: u64) -> std::result::Result<Option<Vec<u8>>, ReadError> {
+    let row = conn
+        .prepare_cached(
+            "SELECT hash, data FROM content_chunks
+             WHERE content_id = (SELECT content_id FROM contents WHERE hash = ?1) AND n = ?2",
+        )?
+        .query_row(params![hash.0, int(n)], |row| Ok((hash_at(row, 0)?, row.get::<_, Vec<u8>>(1)?)))
+        .optional()?;
+    match row {
+        Some((of_chunk, data)) if content_hash(&data) == of_chunk => Ok(Some(data)),
+        Some(_) => Err(ReadError::ContentDamaged { hash }),
+        None => Ok(None),
+    }
+}
+
+/// A content that comes in pieces, each written as it comes: what is kept in memory is a chunk, and a commit holds no more.
+/// Nothing knows of the content until it is complete. One that is never completed is dropped after a day, or at the next start.
+#[derive(Clone, Debug, Default)]
+pub struct NewContent {
+    id: Option<i64>,
+    chunks: u64,
+    bytes: u64,
+    whole: ContentHasher,
+}
+
+impl NewContent {
+    /// Its length so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
 /// Drops contents that were never written to their end: whoever wrote them is gone.
 pub fn drop_unfinished(conn: &Connection) -> rusqlite::Result<usize> {
     conn.execute(
@@ -78,6 +111,61 @@ impl Tx<'_> {
         Ok(known.unwrap_or(ContentInfo { hash, bytes: bytes.len() as u64, mime: mime.to_owned() }))
     }
 
+    /// Adds a chunk to a content: [`CHUNK_BYTES`] of it, or what is left at its end.
+    pub fn put_chunk(&mut self, content: &mut NewContent, chunk: &[u8]) -> Result<()> {
+        let id = match content.id {
+            Some(id) => id,
+            None => {
+                self.drop_unused_contents()?;
+                self.conn
+                    .prepare_cached("INSERT INTO contents (hash, bytes, mime, at_ms) VALUES (NULL, 0, '', ?1)")?
+                    .execute([self.now_ms])?;
+                self.conn.last_insert_rowid()
+            }
+        };
+        self.insert_chunk(id, content.chunks, chunk)?;
+        content.id = Some(id);
+        content.chunks += 1;
+        content.bytes += chunk.len() as u64;
+        content.whole.update(chunk);
+        Ok(())
+    }
+
+    /// Completes a content that came in chunks: from now on it is there, once, however often it came.
+    pub fn finish_content(&mut self, content: NewContent, mime: &str) -> Result<ContentInfo> {
+        let Some(id) = content.id else { return self.put_blob(&[], mime) };
+        let hash = content.whole.finish();
+        if let Some(known) = info(self.conn, hash)? {
+            self.forget_content(id)?;
+            self.conn
+                .prepare_cached("UPDATE contents SET at_ms = ?2 WHERE hash = ?1")?
+                .execute(params![hash.0, self.now_ms])?;
+            return Ok(known);
+        }
+        self.conn
+            .prepare_cached("UPDATE contents SET hash = ?2, bytes = ?3, mime = ?4, at_ms = ?5 WHERE content_id = ?1")?
+            .execute(params![id, hash.0, int(content.bytes), mime, self.now_ms])?;
+        Ok(ContentInfo { hash, bytes: content.bytes, mime: mime.to_owned() })
+    }
+
+    /// Drops a content that will not be completed.
+    pub fn abandon_content(&mut self, content: NewContent) -> Result<()> {
+        content.id.map_or(Ok(()), |id| self.forget_content(id))
+    }
+
+    fn forget_content(&mut self, id: i64) -> Result<()> {
+        self.conn.prepare_cached("DELETE FROM content_chunks WHERE content_id = ?1")?.execute([id])?;
+        self.conn.prepare_cached("DELETE FROM contents WHERE content_id = ?1 AND hash IS NULL")?.execute([id])?;
+        Ok(())
+    }
+
+    fn insert_chunk(&mut self, content: i64, n: u64, chunk: &[u8]) -> Result<()> {
+        self.conn
+            .prepare_cached("INSERT INTO content_chunks (content_id, n, hash, data) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![content, int(n), content_hash(chunk).0, chunk])?;
+        Ok(())
+    }
+
     pub(crate) fn put_content(&mut self, bytes: &[u8], mime: &str) -> Result<Hash> {
         let hash = content_hash(bytes);
         let known = self
@@ -92,9 +180,7 @@ impl Tx<'_> {
             .execute(params![hash.0, int(bytes.len() as u64), mime, self.now_ms])?;
         let id = self.conn.last_insert_rowid();
         for (n, chunk) in bytes.chunks(CHUNK_BYTES).enumerate() {
-            self.conn
-                .prepare_cached("INSERT INTO content_chunks (content_id, n, hash, data) VALUES (?1, ?2, ?3, ?4)")?
-                .execute(params![id, n as i64, content_hash(chunk).0, chunk])?;
+            self.insert_chunk(id, n as u64, chunk)?;
         }
         Ok(hash)
     }
@@ -114,6 +200,14 @@ impl Tx<'_> {
             .collect::<rusqlite::Result<_>>()?;
         for hash in &unused {
             self.drop_content(*hash)?;
+        }
+        let unfinished: Vec<i64> = self
+            .conn
+            .prepare_cached("SELECT content_id FROM contents WHERE at_ms < ?1 AND hash IS NULL")?
+            .query_map([self.now_ms - KEEP_UNUSED_MS], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        for id in unfinished {
+            self.forget_content(id)?;
         }
         Ok(unused.len() as u64)
     }

@@ -62,7 +62,7 @@ pub mod witness;
 mod writer;
 
 pub use audit::Audit;
-pub use blobs::ContentInfo;
+pub use blobs::{CHUNK_BYTES as CONTENT_CHUNK_BYTES, ContentInfo, NewContent};
 pub use carry::{CarriedDocument, CarriedSession};
 pub use changes::{Change, Changes, Cursor, CursorError, Part, What};
 pub use connect::sqlite_version;

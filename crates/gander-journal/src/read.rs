@@ -272,6 +272,16 @@ impl<'c> Reader<'c> {
         Ok(blobs::info(self.conn, hash)?)
     }
 
+    /// Verifies a whole content without keeping it.
+    pub fn check_blob(&self, hash: Hash) -> Result<ContentInfo, ReadError> {
+        blobs::read(self.conn, hash, |_| Ok(()))
+    }
+
+    /// One chunk of a content, verified; `None` after the last.
+    pub fn blob_chunk(&self, hash: Hash, n: u64) -> Result<Option<Vec<u8>>, ReadError> {
+        blobs::chunk(self.conn, hash, n)
+    }
+
     /// A content, verified chunk by chunk.
     pub fn blob(&self, hash: Hash) -> Result<(ContentInfo, Vec<u8>), ReadError> {
         let mut bytes = Vec::new();

@@ -41,7 +41,7 @@ pub fn content_hash(bytes: &[u8]) -> Hash {
 }
 
 /// [`content_hash`] over pieces, for content that is not held in memory at once.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ContentHasher(blake3::Hasher);
 
 impl ContentHasher {

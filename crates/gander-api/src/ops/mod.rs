@@ -13,7 +13,7 @@ mod upgrade;
 mod windows;
 
 pub(crate) use backups::made;
-pub use blobs::{BLOB_MAX_BYTES, Upload};
+pub use blobs::{BLOB_MAX_BYTES, Download, Upload};
 pub use exports::{Exported, Incoming};
 pub(crate) use exports::{collect, slug};
 pub use store::StoredGrant;

@@ -285,3 +285,37 @@ fn numbers_and_blocks_that_make_no_sense_are_refused_and_close_nothing() {
     let refused = client.ask("PATCH", &item, Some(&unknown)).unwrap();
     assert_eq!((refused.status, refused.code().as_str()), (404, "not_found"), "{}", refused.text());
 }
+
+/// The most memory that a process had at once so far, in bytes.
+fn peak(serving: &Serving) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", serving.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn the_largest_attachment_passes_through_in_bounded_memory() {
+    const BYTES: usize = 64 << 20;
+    let home = TempHome::new().unwrap();
+    let program = gander(&home);
+    let (serving, client) = served(&program);
+    let address = text(&serving.runtime()["url"]).trim_start_matches("http://").to_owned();
+    let bearer = format!("Bearer {}", text(&serving.runtime()["token"]));
+    let headers = [("Host", address.as_str()), ("Authorization", &bearer), ("Content-Type", "application/zip")];
+    let body: Vec<u8> = (0..BYTES).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    // One that is cut off leaves nothing, and keeps nobody out.
+    for _ in 0..8 {
+        let mut socket = TcpStream::connect(&address).unwrap();
+        let head = format!("POST /api/v1/blobs HTTP/1.1\r\nHost: {address}\r\nAuthorization: {bearer}\r\n");
+        socket.write_all(format!("{head}Content-Length: {BYTES}\r\n\r\n").as_bytes()).unwrap();
+        socket.write_all(&body[..3 << 20]).unwrap();
+    }
+    let before = peak(&serving);
+    let blob = ok(client.raw("POST", "/api/v1/blobs", &headers, Some(&body)).unwrap());
+    assert_eq!((&blob["bytes"], &blob["mime"]), (&json!(BYTES), &json!("application/zip")));
+    let up = peak(&serving) - before;
+    let back = client.ask("GET", &format!("blobs/{}", text(&blob["hash"])), None).unwrap();
+    assert!(back.is_ok() && back.body == body, "it came back as it was");
+    let down = peak(&serving) - before;
+    assert!(up.max(down) < 32 << 20, "up: {up} bytes more, down: {down} bytes more");
+}

@@ -250,6 +250,58 @@ fn a_part_dirties_few_pages_however_long_its_item_is() {
 }
 
 #[test]
+fn a_content_that_comes_in_chunks_is_there_once_it_is_complete() {
+    use gander_journal::{CONTENT_CHUNK_BYTES, NewContent, ReadError};
+    let bench = bench();
+    let bytes: Vec<u8> = (0..2 * CONTENT_CHUNK_BYTES + 4_321).map(|n| (n * 7 / 11) as u8).collect();
+    let hash = gander_model::content_hash(&bytes);
+    let put = |content: NewContent, chunk: &[u8]| {
+        let (mut content, chunk) = (content, chunk.to_vec());
+        bench.write(move |tx| {
+            tx.put_chunk(&mut content, &chunk)?;
+            Ok(content)
+        })
+    };
+    let whole = || bytes.chunks(CONTENT_CHUNK_BYTES).fold(NewContent::default(), put);
+    let chunks = || -> i64 {
+        let conn = rusqlite::Connection::open(bench.dir.path().join("journal.db")).unwrap();
+        conn.query_row("SELECT count(*) FROM content_chunks", [], |row| row.get(0)).unwrap()
+    };
+    let content = whole();
+    assert_eq!(content.bytes(), bytes.len() as u64);
+    // Nothing knows of it yet, and it is no damage.
+    assert_eq!(bench.journal.read(|r| r.blob_info(hash)).unwrap(), None);
+    assert!(bench.journal.verify(|_, _| {}, || false).unwrap().ok);
+    let info = bench.write(move |tx| tx.finish_content(content, "image/png"));
+    assert_eq!((info.hash, info.bytes, info.mime.as_str()), (hash, bytes.len() as u64, "image/png"));
+    assert_eq!(bench.journal.read(|r| r.blob(hash)).unwrap().1, bytes);
+    let second = bench.journal.read(|r| r.blob_chunk(hash, 1)).unwrap().unwrap();
+    assert_eq!(second, &bytes[CONTENT_CHUNK_BYTES..2 * CONTENT_CHUNK_BYTES]);
+    assert_eq!(bench.journal.read(|r| r.blob_chunk(hash, 3)).unwrap(), None);
+    assert_eq!(chunks(), 3);
+    // The same again, in whichever way, is there once; what is given up leaves nothing.
+    let again = whole();
+    assert_eq!(bench.write(move |tx| tx.finish_content(again, "text/plain")).mime, "image/png");
+    let owned = bytes.clone();
+    assert_eq!(bench.write(move |tx| tx.put_blob(&owned, "text/plain")).hash, hash);
+    let given_up = put(NewContent::default(), &bytes[..100]);
+    bench.write(move |tx| tx.abandon_content(given_up));
+    assert_eq!(chunks(), 3);
+    // Neither does what a crash cut off, or damage in the middle of what is there.
+    put(NewContent::default(), &bytes[..100]);
+    assert_eq!(chunks(), 4);
+    let bench = bench.reopen();
+    let conn = rusqlite::Connection::open(bench.dir.path().join("journal.db")).unwrap();
+    assert_eq!(conn.query_row("SELECT count(*) FROM content_chunks", [], |row| row.get::<_, i64>(0)).unwrap(), 3);
+    conn.execute("UPDATE content_chunks SET data = zeroblob(9) WHERE n = 1", []).unwrap();
+    for read in
+        [bench.journal.read(|r| r.check_blob(hash).map(drop)), bench.journal.read(|r| r.blob_chunk(hash, 1).map(drop))]
+    {
+        assert!(matches!(read, Err(ReadError::ContentDamaged { .. })), "{read:?}");
+    }
+}
+
+#[test]
 fn contents_that_nothing_names_are_dropped_after_a_day() {
     use gander_journal::{Draft, Journal, Options, ReadError, Send};
     let dir = tempfile::tempdir().unwrap();

@@ -48,14 +48,21 @@ pub async fn put(State(app): State<App>, headers: HeaderMap, body: Body) -> Repl
 #[utoipa::path(get, path = "/blobs/{hash}", tag = "blobs", operation_id = "getBlob", params(("hash" = String, Path)),
     responses((status = 200, content_type = "application/octet-stream", body = inline(Vec<u8>)), (status = 404, body = ProblemBody)))]
 pub async fn get(State(app): State<App>, Path(hash): Path<String>) -> Result<Response, Problem> {
-    let (blob, bytes) = app.gander.blob(&hash).await?;
-    let mime = HeaderValue::from_str(&blob.mime).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let download = app.gander.blob(&hash).await?;
+    let mime =
+        HeaderValue::from_str(&download.blob().mime).unwrap_or(HeaderValue::from_static("application/octet-stream"));
     let headers = [
         (header::CONTENT_TYPE, mime),
+        (header::CONTENT_LENGTH, HeaderValue::from(download.blob().bytes)),
         (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment")),
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(DATA_POLICY)),
         // The address names the content, so it never changes; but it may be erased, so it is not kept for long.
         (header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=600")),
     ];
-    Ok((headers, bytes).into_response())
+    // What goes wrong from here on cuts the answer short of its length.
+    let chunks = futures::stream::try_unfold(download, |mut download| async {
+        let chunk = download.next().await.map_err(|error| std::io::Error::other(error.to_string()))?;
+        Ok::<_, std::io::Error>(chunk.map(|chunk| (chunk, download)))
+    });
+    Ok((headers, Body::from_stream(chunks)).into_response())
 }
