@@ -53,7 +53,7 @@ bench: web ## Measure speed and memory beside the machine's floors; writes docs/
 
 package: web ## Build a release and put it into a .deb, and into a signed package with KEY=FILE (a minisign secret key).
 	@cargo build --release --quiet --package gander-cli --bin gander
-	@$(XTASK) deb target/release/gander $(if $(wildcard target/release/gander-desktop),--desktop target/release/gander-desktop)
+	@$(XTASK) deb target/release/gander $$([ -x target/release/gander-desktop ] && echo --desktop target/release/gander-desktop)
 	@$(if $(KEY)$(GANDER_SIGNING_KEY),cargo run --quiet --package xtask --features package -- package target/release/gander $(if $(KEY),--key $(KEY)))
 
 setup: ## Look for what the tests need; install what is missing where that is possible.

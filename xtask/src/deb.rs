@@ -124,7 +124,7 @@ impl Tree {
         }
         let icon = bytes(&packaging.join("icons/gander.svg"))?;
         self.write(&format!("usr/share/icons/hicolor/scalable/apps/{ID}.svg"), &icon)?;
-        self.documents(source, version)?;
+        self.documents(source, version, order.desktop.is_some())?;
         self.control(&packaging, &programs, version, architecture, work)
     }
 
@@ -150,7 +150,7 @@ impl Tree {
         output(Command::new("gzip").arg("-9n").args(pages)).map(drop)
     }
 
-    fn documents(&self, source: &Path, version: &str) -> Result<(), String> {
+    fn documents(&self, source: &Path, version: &str, desktop: bool) -> Result<(), String> {
         let folder = format!("usr/share/doc/{NAME}");
         self.write(&format!("{folder}/copyright"), &bytes(&source.join("packaging/debian/copyright"))?)?;
         let day = output(Command::new("date").args(["-u", "-R", "-d", &format!("@{}", self.epoch_s)]))?;
@@ -159,7 +159,7 @@ impl Tree {
         );
         self.write(&format!("{folder}/changelog"), changes.as_bytes())?;
         self.write(&format!("{folder}/CHANGELOG.md"), &bytes(&source.join("CHANGELOG.md"))?)?;
-        self.write(&format!("{folder}/libraries.txt"), libraries(source)?.as_bytes())?;
+        self.write(&format!("{folder}/libraries.txt"), libraries(source, desktop)?.as_bytes())?;
         for name in ["changelog", "CHANGELOG.md", "libraries.txt"] {
             output(Command::new("gzip").arg("-9n").arg(self.root.join(&folder).join(name)))?;
         }
@@ -177,10 +177,12 @@ impl Tree {
         let needs = needs(programs, work)?;
         let installed_kib = output(Command::new("du").args(["-k", "-s", "--apparent-size"]).arg(&self.root))?;
         let installed_kib = installed_kib.split_whitespace().next().unwrap_or("0").to_owned();
+        // The tray's library is looked for when the windows start, and is no part of what they link with.
+        let recommends = if programs.len() > 1 { "xdg-utils, libayatana-appindicator3-1" } else { "xdg-utils" };
         let description = read(&packaging.join("debian/description"))?;
         let control = format!(
             "Package: {NAME}\nVersion: {version}\nArchitecture: {architecture}\nMaintainer: {MAINTAINER}\n\
-             Installed-Size: {installed_kib}\nDepends: {needs}\nRecommends: xdg-utils\nSection: devel\nPriority: optional\n\
+             Installed-Size: {installed_kib}\nDepends: {needs}\nRecommends: {recommends}\nSection: devel\nPriority: optional\n\
              Homepage: {HOMEPAGE}\nDescription: {description}"
         );
         let sums = output(
@@ -231,19 +233,14 @@ fn needs(programs: &[PathBuf], work: &Path) -> Result<String, String> {
 }
 
 /// What is built in, with its licences.
-fn libraries(source: &Path) -> Result<String, String> {
-    let tree = output(Command::new("cargo").current_dir(source).args([
-        "tree",
-        "--locked",
-        "--package",
-        "gander-cli",
-        "--edges",
-        "normal",
-        "--prefix",
-        "none",
-        "--format",
-        "{p} ({l}) {r}",
-    ]))?;
+fn libraries(source: &Path, desktop: bool) -> Result<String, String> {
+    let mut command = Command::new("cargo");
+    command.current_dir(source).args(["tree", "--locked", "--edges", "normal", "--prefix", "none"]);
+    command.args(["--format", "{p} ({l}) {r}", "--package", "gander-cli"]);
+    if desktop {
+        command.args(["--package", "gander-desktop"]);
+    }
+    let tree = output(&mut command)?;
     let mut lines: Vec<String> =
         tree.lines().filter(|line| !line.contains(" (/")).map(|line| line.replace(" (*)", "")).collect();
     lines.sort();

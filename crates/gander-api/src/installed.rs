@@ -39,12 +39,12 @@ enum Stage {
     None,
     /// It takes over as soon as everything is quiet.
     Waits,
-    /// Only when somebody says so.
+    /// It was tried and did not take over: only when somebody says so.
     Offered,
-    /// Somebody put it off.
+    /// Somebody put it off, or went back from it before.
     Later,
     TakingOver,
-    /// It is older, or cannot read this journal: it does not take over.
+    /// It is older, or cannot read this journal, or a service manager is to restart this one: it does not take over.
     Unfit,
 }
 
@@ -184,16 +184,26 @@ async fn noticed(ctx: &Arc<Ctx>, found: Found) {
         Err(package::PackageError::Same(_)) => return ctx.enter(Stage::None, None, None),
         Err(error) => return ctx.enter(Stage::Unfit, Some(version), Some(with_sources(&error))),
     }
+    if is_a_service() {
+        let why = "this Gander runs as a service; restart the service, and the new version starts behind a backup";
+        return ctx.enter(Stage::Unfit, Some(version), Some(why.to_owned()));
+    }
     let place = Place::new(&ctx.data_dir);
     let pointer = blocking(move || Pointer::read(&place)).await;
     match pointer {
         Ok(pointer) if pointer.as_ref().is_some_and(|pointer| pointer.leads(&version)) => {
-            let why = format!("Gander {} was put in its place before", driver::this_version());
-            ctx.enter(Stage::Offered, Some(version), Some(why));
+            // Somebody, or a check, has decided so already: that is not asked again at each start.
+            let why = format!("gander {} was put in its place before", driver::this_version());
+            ctx.enter(Stage::Later, Some(version), Some(why));
         }
         Ok(_) => ctx.enter(Stage::Waits, Some(version), None),
         Err(error) => ctx.enter(Stage::Offered, Some(version), Some(error.to_string())),
     }
+}
+
+/// Whether systemd started this very process: at its end it would also end whoever took over.
+fn is_a_service() -> bool {
+    std::env::var("SYSTEMD_EXEC_PID").is_ok_and(|pid| pid == std::process::id().to_string())
 }
 
 /// Whether the installed version is to take over at this moment, and how long turns may go on then.

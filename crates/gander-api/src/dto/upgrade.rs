@@ -28,8 +28,9 @@ pub struct UpgradeStatus {
 /// Another version in the installed program's place: what the change `installed` tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Installed {
-    /// `waits` (it takes over when running answers have ended), `offered` (when somebody says so), `later` (put off), `taking_over`,
-    /// `unfit` (older, or it cannot read this journal: it does not take over).
+    /// `waits` (it takes over when running answers have ended), `later` (put off, or taken back before: when somebody
+    /// says so), `taking_over`, `offered` (tried, and this version goes on), `unfit` (older, unable to read this journal, or left to a
+    /// service manager: not while this version runs).
     pub state: String,
     /// The version.
     pub version: String,

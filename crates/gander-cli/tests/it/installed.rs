@@ -82,6 +82,10 @@ fn g10_what_is_installed_while_it_runs_is_told_and_only_a_newer_version_may_take
     assert_eq!(newer["state"], "waits", "{newer}");
     assert!(post(&client, "later").0);
     until(&client, "that it is put off", |now| now["state"] == "later");
+    let status = cli(&super::gander(&home), &["upgrade", "status"]);
+    assert_eq!((&status["installed"]["version"], &status["installed"]["state"]), (&json!("99.0.0"), &json!("later")));
+    let told = super::done(&super::gander(&home), &["upgrade", "status"]);
+    assert!(told.contains("Gander 99.0.0 is installed and takes over at the next start"), "{told}");
 
     // Asked to take over it does nothing but fail: this version goes on, and it is not asked again by itself.
     assert!(post(&client, "now").0);
@@ -107,11 +111,17 @@ fn g10_an_installed_version_does_not_take_over_while_an_answer_is_written() {
     let of_the_package = Gander::new(&program, &home).env("GANDER_SCRATCH_PACE_MS", "0");
     let (mut serving, client) = serving(&of_the_package);
     let session = cli(&gander, &["send", "--new", "--yes", "/stream 5 chunks 0 ms\n/hang"]);
+    let id = session["session_id"].as_str().unwrap();
+    let late = Instant::now() + PATIENCE;
+    while client.ask("GET", &format!("sessions/{id}/entries"), None).unwrap().json()["open_items"] == json!([]) {
+        assert!(Instant::now() < late, "the answer never began");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     replace(&program, &says("99.0.0", 1));
     let told = until(&client, "the turn that it waits for", |now| now["turns"] == 1);
     assert_eq!(told["state"], "waits");
     // The turn ends, and then it is tried: this one cannot, and what runs goes on.
-    let (id, turn) = (session["session_id"].as_str().unwrap(), session["turn_id"].as_str().unwrap());
+    let turn = session["turn_id"].as_str().unwrap();
     let cancelled = client.ask("POST", &format!("sessions/{id}/turns/{turn}/cancel"), Some(&json!({}))).unwrap();
     assert!(cancelled.is_ok(), "{}", cancelled.text());
     let failed = until(&client, "the try", |now| now["state"] == "offered");
@@ -120,6 +130,22 @@ fn g10_an_installed_version_does_not_take_over_while_an_answer_is_written() {
     assert!(answer.is_ok(), "{}", answer.text());
     assert!(serving.wait().unwrap().success());
     assert_eq!(cli(&gander, &["verify"])["ok"], true);
+}
+
+#[test]
+fn g10_what_runs_as_a_service_is_left_to_its_service_manager() {
+    let home = TempHome::new().unwrap();
+    let program = installed(&home);
+    // As systemd says it: the process that it started, by its id.
+    let unit = home.path().join("unit");
+    replace(&unit, &format!("#!/bin/sh\nSYSTEMD_EXEC_PID=$$ exec {} \"$@\"\n", program.display()));
+    let gander = Gander::new(&unit, &home);
+    let (serving, client) = serving(&gander);
+    replace(&program, &says("99.0.0", 1));
+    let told = until(&client, "the newer one", |now| now["version"] == "99.0.0");
+    assert!(told["state"] == "unfit" && told["why"].as_str().unwrap().contains("restart the service"), "{told}");
+    assert!(!post(&client, "now").0);
+    drop(serving);
 }
 
 #[test]

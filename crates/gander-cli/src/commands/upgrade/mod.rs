@@ -39,7 +39,7 @@ impl Upgrade {
     pub async fn run(self, context: &Context<'_>) -> Result<Outcome, Failure> {
         match self {
             Self::Apply(command) => command.run(context).await,
-            Self::Status(command) => command.run(context),
+            Self::Status(command) => command.run(context).await,
             Self::Rollback(command) => command.run(context).await,
             Self::Describe(command) => command.run(context),
         }
@@ -126,6 +126,7 @@ fn told(document: &Value) -> String {
     let upgrade = if document["current"].is_null() { &document["last"] } else { &document["current"] };
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut lines = vec![format!("Gander {} ({})", text(&document["version"]), text(&document["target"]))];
+    lines.extend(told_installed(&document["installed"]));
     if upgrade.is_null() {
         lines.push("There was no upgrade of this data folder.".to_owned());
         return lines.join("\n") + "\n";
@@ -169,6 +170,17 @@ fn told(document: &Value) -> String {
         lines.push("To go back: gander upgrade rollback".to_owned());
     }
     lines.join("\n") + "\n"
+}
+
+/// Another version in the installed program's place.
+fn told_installed(installed: &Value) -> Option<String> {
+    let what = match installed["state"].as_str()? {
+        "waits" => "and takes over when running answers have ended".to_owned(),
+        "taking_over" => "and takes over now".to_owned(),
+        "unfit" => format!("and does not take over: {}", installed["why"].as_str().unwrap_or_default()),
+        _ => "and takes over at the next start, or now with `gander upgrade apply --installed`".to_owned(),
+    };
+    Some(format!("Gander {} is installed {what}.", installed["version"].as_str().unwrap_or_default()))
 }
 
 /// The document of `upgrade status`, which `apply` and `rollback` end with.
