@@ -16,7 +16,7 @@ ifeq ($(wildcard web/dist/assets),)
 endif
 XTASK := cargo run --quiet --package xtask --
 
-.PHONY: help run test check web web-test unit e2e proof proof-upgrade bench package setup clean
+.PHONY: help run desktop test check web web-test unit e2e proof proof-upgrade bench package setup clean
 
 help: ## Say what there is to make.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -24,6 +24,10 @@ help: ## Say what there is to make.
 
 run: web ## Build the web UI and the gander binary, start it, and open it in a browser.
 	@cargo run --package gander-cli --bin gander
+
+desktop: web ## Build gander and its native windows, and start them. Needs WebKitGTK (see .ci/setup).
+	@cargo build --package gander-cli --bin gander
+	@cargo run --package gander-desktop
 
 test: setup web ## Run every check and test, installing what they need.
 	@.ci/steps check web-test unit e2e

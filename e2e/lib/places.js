@@ -6,6 +6,7 @@ import { delimiter, join, resolve } from 'node:path';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 export const GANDER = process.env.GANDER_BIN ?? join(ROOT, 'target/debug/gander');
+export const DESKTOP = process.env.GANDER_DESKTOP_BIN ?? join(ROOT, 'target/debug/gander-desktop');
 export const MODEL_SERVER = join(ROOT, 'target/debug/gander-model-server');
 export const ARTEFACTS = join(ROOT, 'artefacts');
 

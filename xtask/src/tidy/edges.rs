@@ -20,7 +20,8 @@ const BUILDS_ON: &[(&str, &[&str])] = &[
     ("gander-server", &["gander-model", "gander-api"]),
     ("gander-upgrade", &["gander-model"]),
     ("gander-cli", &["gander-acp", "gander-api", "gander-server", "gander-upgrade"]),
-    ("gander-desktop", &["gander-api", "gander-server", "gander-upgrade"]),
+    // Native windows are a client of the server, like any program: nothing of ours is built in.
+    ("gander-desktop", &[]),
     ("gander-testing", &[]),
     // Behind features: the bench measures the journal without a server around it, `package` makes packages.
     ("xtask", &["gander-model", "gander-journal", "gander-upgrade"]),
@@ -36,6 +37,8 @@ const NAMED_BY: &[(&str, &[&str])] = &[
     ("axum*", &["gander-server"]),
     ("clap*", &["gander-cli"]),
     ("tauri*", &["gander-desktop"]),
+    ("gtk*", &["gander-desktop"]),
+    ("webkit2gtk*", &["gander-desktop"]),
 ];
 
 /// Crates that must not meet, whatever lies between them.
@@ -46,6 +49,8 @@ const NEVER_MEET: &[(&str, &[&str])] = &[
     ("gander-upgrade", &["gander-journal", "rusqlite", "axum"]),
     ("gander-api", &["axum", "clap"]),
     ("gander-server", &["clap", "tauri"]),
+    ("gander-cli", &["tauri", "gtk"]),
+    ("gander-desktop", &["gander-model", "gander-journal", "gander-api", "rusqlite", "axum"]),
 ];
 
 pub fn check(root: &Path, metadata: &Metadata) -> Result<Report, String> {

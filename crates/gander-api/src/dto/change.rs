@@ -6,11 +6,12 @@ use utoipa::{IntoParams, ToSchema};
 /// Something changed.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Change {
-    /// From where to go on after it. Not there on what is not kept (`hello`, `status`, `ping`, `reset`, `commands`).
+    /// From where to go on after it. Not there on what is not kept (`hello`, `status`, `ping`, `reset`, `commands`,
+    /// `raise`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// `entry`, `open_item`, `session`, `window`, `draft`, `queue`, `finding`, `agents`, `config`;
-    /// `hello`, `status`, `ping`, `reset`, `commands`.
+    /// `hello`, `status`, `ping`, `reset`, `commands`, `raise`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Of which session.

@@ -140,6 +140,15 @@ impl Gander {
         self.window(window).await
     }
 
+    /// Brings a window to the front: it has the focus from now on, and whoever shows it is told to raise it.
+    pub async fn raise_window(&self, window: WindowId) -> Result<dto::Window, ApiError> {
+        let view = self.focus_window(window).await?;
+        // Not kept: a window raised later, when somebody reads the changes, would be taken out of the user's hands.
+        let ids = convert::Ids { session: None, window: Some(window) };
+        self.ctx.tell(crate::feed::passing("raise", ids, &serde_json::json!({})));
+        Ok(view)
+    }
+
     /// The open window that had the focus last; where none is open, a new one with a new chat.
     pub async fn home_window(&self) -> Result<WindowId, ApiError> {
         if let Some(window) = self.windows().await?.focused {

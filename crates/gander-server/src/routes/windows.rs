@@ -52,11 +52,11 @@ pub async fn reopen(State(app): State<App>, Path(window): Path<String>) -> Reply
     reply(app.gander.reopen_window(id("window", &window)?).await)
 }
 
-/// Remembers that this window has the focus.
+/// Brings this window to the front: it has the focus from now on, and who shows it natively raises it (the change `raise`).
 #[utoipa::path(post, path = "/windows/{id}/focus", tag = "windows", operation_id = "focusWindow", params(("id" = String, Path)),
     responses((status = 200, body = Window), (status = 404, body = ProblemBody)))]
 pub async fn focus(State(app): State<App>, Path(window): Path<String>) -> Reply<Window> {
-    reply(app.gander.focus_window(id("window", &window)?).await)
+    reply(app.gander.raise_window(id("window", &window)?).await)
 }
 
 /// A new chat in this window. Only this window's own empty session is used again.

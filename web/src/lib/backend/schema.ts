@@ -932,7 +932,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Remembers that this window has the focus. */
+        /** Brings this window to the front: it has the focus from now on, and who shows it natively raises it (the change `raise`). */
         post: operations["focusWindow"];
         delete?: never;
         options?: never;
@@ -1246,7 +1246,10 @@ export interface components {
         };
         /** @description Something changed. */
         Change: {
-            /** @description From where to go on after it. Not there on what is not kept (`hello`, `status`, `ping`, `reset`, `commands`). */
+            /**
+             * @description From where to go on after it. Not there on what is not kept (`hello`, `status`, `ping`, `reset`, `commands`,
+             *     `raise`).
+             */
             cursor?: string | null;
             /** @description What it is now. */
             data: Record<string, never>;
@@ -1254,7 +1257,7 @@ export interface components {
             session_id?: string | null;
             /**
              * @description `entry`, `open_item`, `session`, `window`, `draft`, `queue`, `finding`, `agents`, `config`;
-             *     `hello`, `status`, `ping`, `reset`, `commands`.
+             *     `hello`, `status`, `ping`, `reset`, `commands`, `raise`.
              */
             type: string;
             /** @description Of which window. */

@@ -7,6 +7,7 @@ import { bodyOf } from '../conversation/entry';
 import { SessionList } from '../sidebar/sessions.svelte';
 import { counted } from '../text/format';
 import { uuidv7 } from '../text/ids';
+import { isNative } from './native';
 import { comeBack, focusAgain, leave } from './return';
 import { Toasts } from './toasts.svelte';
 import { Upgrade } from './upgrade.svelte';
@@ -374,7 +375,7 @@ export class App {
     this.elsewhere = null;
     if (!other) return;
     await this.#try('That window could not be brought forward.', () => this.backend.focusWindow(other.window.id));
-    globalThis.open(`/w/${other.window.id}`, `gander-${other.window.id}`);
+    if (!isNative) globalThis.open(`/w/${other.window.id}`, `gander-${other.window.id}`);
   }
 
   async newChat(options: { agent?: string; cwd?: string } = {}): Promise<void> {
@@ -399,11 +400,11 @@ export class App {
 
   async newWindow(sessionId?: string): Promise<void> {
     // Opened in the click itself, or the browser takes it for a pop-up.
-    const tab = globalThis.open('about:blank', '_blank');
+    const tab = isNative ? null : globalThis.open('about:blank', '_blank');
     const window = await this.#try('A new window could not be opened.', () => this.backend.openWindow(sessionId ? { session_id: sessionId } : {}));
     if (!window) tab?.close();
     else if (tab) tab.location.href = `/w/${window.id}`;
-    else location.href = `/w/${window.id}`;
+    else if (!isNative) location.href = `/w/${window.id}`;
   }
 
   async reopenWindow(id?: string): Promise<void> {
@@ -412,7 +413,7 @@ export class App {
       this.toasts.show('No window was closed.');
       return;
     }
-    const tab = globalThis.open('about:blank', '_blank');
+    const tab = isNative ? null : globalThis.open('about:blank', '_blank');
     const window = await this.#try('That window could not be opened again.', () => this.backend.reopenWindow(closed));
     if (!window) tab?.close();
     else if (tab) tab.location.href = `/w/${window.id}`;
@@ -420,7 +421,8 @@ export class App {
   }
 
   goToWindow(id: string) {
-    globalThis.open(`/w/${id}`, `gander-${id}`);
+    if (isNative) void this.#try('That window could not be brought forward.', () => this.backend.focusWindow(id));
+    else globalThis.open(`/w/${id}`, `gander-${id}`);
   }
 
   async rename(session: Session, name: string): Promise<void> {

@@ -1,0 +1,199 @@
+//! Where a window is: what the journal keeps of it, and how it is put onto the displays that there are.
+//!
+//! Lengths are logical pixels. Position and size are those of the window as it is when it is neither maximised, full screen
+//! nor minimised, so that it goes back there.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A window that nobody has placed yet.
+const USUAL: (f64, f64) = (1180.0, 820.0);
+/// Smaller than this no page can be used.
+pub const LEAST: (f64, f64) = (420.0, 320.0);
+/// So much of a window's upper edge has to be on a display that it can be taken hold of there.
+const GRIP: (f64, f64) = (80.0, 24.0);
+/// How far each new window lies from the one before it.
+const STEP: f64 = 28.0;
+const STEPS: u32 = 8;
+
+fn one() -> f64 {
+    1.0
+}
+
+/// A window's place, as the journal keeps it. What other versions or a browser put in is kept in `more`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Geometry {
+    pub x: f64,
+    pub y: f64,
+    pub width: f64,
+    pub height: f64,
+    #[serde(default)]
+    pub maximized: bool,
+    #[serde(default)]
+    pub fullscreen: bool,
+    #[serde(default)]
+    pub minimized: bool,
+    #[serde(default = "one")]
+    pub zoom: f64,
+    /// The display's name, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display: Option<String>,
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
+/// A display of this machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Display {
+    pub name: Option<String>,
+    pub x: f64,
+    pub y: f64,
+    pub width: f64,
+    pub height: f64,
+}
+
+impl Geometry {
+    /// What the journal keeps, where it makes sense.
+    pub fn read(kept: &Value) -> Option<Self> {
+        let read: Self = serde_json::from_value(kept.clone()).ok()?;
+        let lengths = [read.x, read.y, read.width, read.height];
+        let sane = lengths.iter().all(|length| length.is_finite() && length.abs() < 1e6);
+        (sane && read.width > 0.0 && read.height > 0.0).then(|| Self { zoom: sane_zoom(read.zoom), ..read })
+    }
+
+    /// A place for a window that has none: beside the windows that there are.
+    pub fn fresh(nth: u32, displays: &[Display]) -> Self {
+        let step = STEP * f64::from(nth % STEPS);
+        let (left, top, width, height) =
+            displays.first().map_or((0.0, 0.0, 1280.0, 900.0), |first| (first.x, first.y, first.width, first.height));
+        Self {
+            x: left + 40.0 + step,
+            y: top + 30.0 + step,
+            width: USUAL.0.min(width - 80.0 - STEP),
+            height: USUAL.1.min(height - 100.0 - STEP),
+            maximized: false,
+            fullscreen: false,
+            minimized: false,
+            zoom: 1.0,
+            display: None,
+            more: Map::new(),
+        }
+        .onto(displays)
+    }
+
+    /// The same window on the displays that there are. One that can be taken hold of stays where it is; one whose display is
+    /// gone goes to the display of its name, else to the nearest, as little changed as it can be.
+    pub fn onto(mut self, displays: &[Display]) -> Self {
+        self.width = self.width.max(LEAST.0);
+        self.height = self.height.max(LEAST.1);
+        if displays.is_empty() || displays.iter().any(|display| self.can_be_taken_hold_of_on(display)) {
+            return self;
+        }
+        let named = displays.iter().find(|display| display.name.is_some() && display.name == self.display);
+        let Some(display) = named.or_else(|| self.nearest(displays)) else { return self };
+        self.width = self.width.min(display.width).max(LEAST.0);
+        self.height = self.height.min(display.height).max(LEAST.1);
+        self.x = self.x.min(display.x + display.width - self.width).max(display.x);
+        self.y = self.y.min(display.y + display.height - self.height).max(display.y);
+        self.display.clone_from(&display.name);
+        self
+    }
+
+    fn can_be_taken_hold_of_on(&self, display: &Display) -> bool {
+        let across = (self.x + self.width).min(display.x + display.width) - self.x.max(display.x);
+        let down = (self.y + GRIP.1).min(display.y + display.height) - self.y.max(display.y);
+        across >= GRIP.0 && down >= GRIP.1
+    }
+
+    fn nearest<'d>(&self, displays: &'d [Display]) -> Option<&'d Display> {
+        let (x, y) = (self.x + self.width / 2.0, self.y + self.height / 2.0);
+        let away = |display: &Display| {
+            let dx = (display.x - x).max(x - display.x - display.width).max(0.0);
+            let dy = (display.y - y).max(y - display.y - display.height).max(0.0);
+            dx * dx + dy * dy
+        };
+        displays.iter().min_by(|a, b| away(a).total_cmp(&away(b)))
+    }
+}
+
+/// A zoom at which a page can be used.
+pub fn sane_zoom(zoom: f64) -> f64 {
+    if zoom.is_finite() { zoom.clamp(0.3, 4.0) } else { 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Display, Geometry};
+
+    fn displays(sizes: &[(f64, f64, f64, f64)]) -> Vec<Display> {
+        let named = |(n, &(x, y, width, height)): (usize, &(f64, f64, f64, f64))| Display {
+            name: Some(format!("D{n}")),
+            x,
+            y,
+            width,
+            height,
+        };
+        sizes.iter().enumerate().map(named).collect()
+    }
+
+    fn at(x: f64, y: f64, width: f64, height: f64) -> Geometry {
+        Geometry::read(&json!({"x": x, "y": y, "width": width, "height": height})).unwrap()
+    }
+
+    fn place(geometry: &Geometry) -> (f64, f64, f64, f64) {
+        (geometry.x, geometry.y, geometry.width, geometry.height)
+    }
+
+    #[test]
+    fn what_a_browser_or_another_version_kept_is_read_and_stays() {
+        let kept = json!({"x": 1, "y": 2, "width": 800, "height": 600, "desk": 3});
+        let read = Geometry::read(&kept).unwrap();
+        assert!(!read.maximized && read.zoom == 1.0);
+        assert_eq!(serde_json::to_value(&read).unwrap()["desk"], 3);
+        assert_eq!(Geometry::read(&json!({"x": 1})), None);
+        assert_eq!(Geometry::read(&json!({"x": 1e300, "y": 2, "width": 800, "height": 600})), None);
+        assert_eq!(Geometry::read(&json!(null)), None);
+        let zoomed = Geometry::read(&json!({"x": 1, "y": 2, "width": 8, "height": 6, "zoom": 1000})).unwrap();
+        assert_eq!(zoomed.zoom, 4.0);
+    }
+
+    #[test]
+    fn a_window_that_can_be_taken_hold_of_stays_where_it_is() {
+        let both = displays(&[(0.0, 0.0, 1280.0, 1024.0), (1280.0, 0.0, 1280.0, 1024.0)]);
+        for window in [at(10.0, 10.0, 800.0, 600.0), at(1200.0, 5.0, 800.0, 600.0), at(-700.0, 20.0, 800.0, 600.0)] {
+            assert_eq!(place(&window.clone().onto(&both)), place(&window));
+        }
+    }
+
+    #[test]
+    fn a_window_of_a_display_that_is_gone_comes_onto_one_that_exists() {
+        let one = displays(&[(0.0, 0.0, 1280.0, 1024.0)]);
+        assert_eq!(place(&at(1900.0, 100.0, 800.0, 600.0).onto(&one)), (480.0, 100.0, 800.0, 600.0));
+        assert_eq!(place(&at(-3000.0, 2000.0, 3000.0, 2000.0).onto(&one)), (0.0, 0.0, 1280.0, 1024.0));
+        // Above the upper edge nothing can be taken hold of, even where most of the window can be seen.
+        assert_eq!(place(&at(100.0, -50.0, 800.0, 600.0).onto(&one)), (100.0, 0.0, 800.0, 600.0));
+        assert_eq!(at(9000.0, 0.0, 800.0, 600.0).onto(&one).display.as_deref(), Some("D0"));
+    }
+
+    #[test]
+    fn the_display_of_its_name_is_preferred_to_the_nearest() {
+        let moved = displays(&[(0.0, 0.0, 1280.0, 1024.0), (-1280.0, 0.0, 1280.0, 1024.0)]);
+        let mut window = at(1400.0, 50.0, 800.0, 600.0);
+        window.display = Some("D1".into());
+        assert_eq!(place(&window.onto(&moved)), (-800.0, 50.0, 800.0, 600.0));
+        assert_eq!(place(&at(1400.0, 50.0, 800.0, 600.0).onto(&moved)), (480.0, 50.0, 800.0, 600.0));
+    }
+
+    #[test]
+    fn new_windows_lie_beside_each_other_on_the_display() {
+        let small = displays(&[(100.0, 0.0, 1024.0, 700.0)]);
+        let places: Vec<_> = (0..9).map(|nth| place(&Geometry::fresh(nth, &small))).collect();
+        assert_ne!(places[0], places[1]);
+        assert_eq!(places[0], places[8]);
+        for (x, y, ..) in places {
+            assert!((100.0..1100.0).contains(&x) && (0.0..650.0).contains(&y));
+        }
+    }
+}

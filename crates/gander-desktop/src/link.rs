@@ -1,0 +1,142 @@
+//! The line to the server: attaches, says what there is, hands on every change, and finds the way back when the server goes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+
+use crate::driver::Event;
+use crate::host::{Ended, Host};
+use crate::http::{Change, Server};
+
+/// What the line says.
+#[derive(Debug)]
+pub enum Heard {
+    /// A server serves: all its windows, and which has the focus. Changes follow from there.
+    Attached { server: Server, windows: Value, sessions: Value, is_ours: bool },
+    /// Something changed.
+    Change(Change),
+    /// The connection is gone; another one is looked for.
+    Lost,
+    /// Somebody stopped the server that serves for these windows.
+    Stopped,
+    /// Nobody can serve; the words are for people.
+    Failed(String),
+}
+
+/// Asks the line to stop the server, where it is ours; answered when it has ended or the patience has.
+pub struct Stop {
+    pub patience: Duration,
+    pub done: oneshot::Sender<()>,
+}
+
+/// Runs until the driver is gone or the server was stopped.
+pub async fn run(data_dir: PathBuf, own: PathBuf, events: mpsc::Sender<Event>, mut stops: mpsc::Receiver<Stop>) {
+    let mut host = Host::new(&data_dir, &own);
+    loop {
+        let server = match host.attach().await {
+            Ok(server) => server,
+            Err(words) => {
+                let _ = events.send(Event::Heard(Heard::Failed(words))).await;
+                return;
+            }
+        };
+        tokio::select! {
+            ended = follow(&mut host, &server, &events) => if !ended { return },
+            stop = stops.recv() => {
+                let Some(stop) = stop else { return };
+                host.stop(stop.patience).await;
+                let _ = stop.done.send(());
+                return;
+            }
+        }
+        if events.send(Event::Heard(Heard::Lost)).await.is_err() {
+            return;
+        }
+        if host.ended().await == Ended::Stopped {
+            let _ = events.send(Event::Heard(Heard::Stopped)).await;
+            return;
+        }
+    }
+}
+
+/// Hands on what the server says until it says nothing any more; false when nobody listens.
+async fn follow(host: &mut Host, server: &Server, events: &mpsc::Sender<Event>) -> bool {
+    // What there is carries the cursor from which changes go on; so nothing falls between the two.
+    loop {
+        let read = async { Ok::<_, crate::http::Error>((server.get("windows").await?, running(server).await?)) };
+        let (windows, sessions) = match read.await {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::info!(%error, "windows could not be read");
+                return true;
+            }
+        };
+        let cursor = windows["cursor"].as_str().unwrap_or_default().to_owned();
+        let heard = Heard::Attached { server: server.clone(), windows, sessions, is_ours: host.is_ours() };
+        if events.send(Event::Heard(heard)).await.is_err() {
+            return false;
+        }
+        let Ok(mut changes) = server.changes(&cursor).await else { return true };
+        let again = loop {
+            let Some(change) = changes.next().await else { break false };
+            match change.kind.as_str() {
+                "reset" => break true,
+                "ping" | "open_item" | "entry" | "draft" => continue,
+                "handover" => host.hands_over(matches!(change.data["state"].as_str(), Some("frozen" | "sealed"))),
+                _ => {}
+            }
+            if events.send(Event::Heard(Heard::Change(change))).await.is_err() {
+                return false;
+            }
+        };
+        if !again {
+            return true;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The sessions that lists show first: those in which a turn runs are among them.
+async fn running(server: &Server) -> Result<Value, crate::http::Error> {
+    server.get("sessions?status=all&limit=200").await
+}
+
+/// Where the program's own file is, and which: another file there means that it was replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramFile {
+    path: PathBuf,
+    id: Option<(u64, u64)>,
+}
+
+impl ProgramFile {
+    /// As it is now. Called before anything could have replaced it.
+    pub fn this() -> Option<Self> {
+        std::env::current_exe().ok().map(|path| Self { id: id_of(&path), path })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether another program lies in its place.
+    pub fn was_replaced(&self) -> bool {
+        let now = id_of(&self.path);
+        now.is_some() && now != self.id
+    }
+}
+
+#[cfg(unix)]
+fn id_of(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
+#[cfg(not(unix))]
+fn id_of(path: &Path) -> Option<(u64, u64)> {
+    let modified = std::fs::metadata(path).ok()?.modified().ok()?;
+    let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some((since.as_secs(), u64::from(since.subsec_nanos())))
+}

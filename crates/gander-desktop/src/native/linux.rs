@@ -1,0 +1,255 @@
+//! GTK and WebKitGTK.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+
+use gtk::gio;
+use gtk::glib::{self, ToVariant as _};
+use gtk::prelude::*;
+use tauri::webview::{WebviewWindow, WebviewWindowBuilder};
+use tauri::{AppHandle, Wry};
+use tokio::sync::mpsc;
+use webkit2gtk::{SettingsExt as _, WebContextExt as _, WebView, WebViewExt as _};
+
+use super::{QuitAnswer, label, quit_words};
+use crate::driver::{Event, Leaving, Told};
+use crate::panes::tell;
+
+/// What a new window shares the web process of.
+pub type View = WebView;
+
+thread_local! {
+    /// The windows whose page could not be loaded, by their native labels.
+    static FAILED: RefCell<HashSet<String>> = RefCell::default();
+    /// The session of each notification that is shown.
+    static NOTIFIED: RefCell<HashMap<u32, String>> = RefCell::default();
+    static LISTENING: RefCell<bool> = const { RefCell::new(false) };
+}
+
+/// The web view of a window.
+pub fn view_of(window: &WebviewWindow) -> Option<View> {
+    thread_local! { static VIEW: RefCell<Option<WebView>> = const { RefCell::new(None) }; }
+    // On the main thread it runs at once.
+    window.with_webview(|webview| VIEW.set(Some(webview.inner()))).ok()?;
+    VIEW.take()
+}
+
+/// One web process for all windows: a second one costs 200 MB and half a second.
+pub fn beside<'a>(
+    builder: WebviewWindowBuilder<'a, Wry, AppHandle>,
+    view: View,
+) -> WebviewWindowBuilder<'a, Wry, AppHandle> {
+    builder.with_related_view(view)
+}
+
+/// The engine's own name, and ours.
+pub fn user_agent() -> String {
+    let engine = webkit2gtk::Settings::new().user_agent().map(String::from).unwrap_or_default();
+    format!("{engine} {}", label())
+}
+
+/// What a new window needs beside what the builder knows.
+pub fn dress(window: &WebviewWindow, id: &str, events: &mpsc::Sender<Event>) {
+    let Some(view) = view_of(window) else { return };
+    if let Some(context) = view.context() {
+        let languages: Vec<String> = glib::language_names()
+            .iter()
+            .map(ToString::to_string)
+            .filter(|name| name.contains('_') && !name.contains('.'))
+            .collect();
+        context.set_spell_checking_languages(&languages.iter().map(String::as_str).collect::<Vec<_>>());
+        context.set_spell_checking_enabled(true);
+    }
+    let (gone, told) = (events.clone(), id.to_owned());
+    // All pages share the process; each hears of its end and loads again. What was typed is in the journal or in the page's store.
+    view.connect_local("web-process-terminated", false, move |_| {
+        tracing::warn!(window = told, "the web process ended");
+        tell(&gone, Told::PageGone(told.clone()));
+        None
+    });
+    let label = window.label().to_owned();
+    let failing = label.clone();
+    view.connect_load_failed(move |_, _, address, error| {
+        // A load that another one replaced is no failure.
+        if !error.matches(webkit2gtk::NetworkError::Cancelled) {
+            tracing::info!(address, %error, "a page could not be loaded");
+            FAILED.with_borrow_mut(|failed| failed.insert(failing.clone()));
+        }
+        false
+    });
+    view.connect_load_changed(move |_, event| {
+        if event == webkit2gtk::LoadEvent::Started {
+            FAILED.with_borrow_mut(|failed| failed.remove(&label));
+        }
+    });
+    let (touched, id) = (events.clone(), id.to_owned());
+    if let Ok(native) = window.gtk_window() {
+        native.connect_window_state_event(move |_, _| {
+            tell(&touched, Told::Touched(id.clone()));
+            glib::Propagation::Proceed
+        });
+    }
+}
+
+/// Whether a window's page could not be loaded.
+pub fn failed(window: &WebviewWindow) -> bool {
+    FAILED.with_borrow(|failed| failed.contains(window.label()))
+}
+
+/// Position and size in logical pixels, the position being the frame's.
+pub fn place(window: &WebviewWindow) -> Option<(f64, f64, f64, f64)> {
+    let native = window.gtk_window().ok()?;
+    let ((x, y), (width, height)) = (native.position(), native.size());
+    Some((x.into(), y.into(), width.into(), height.into()))
+}
+
+fn dialog(kind: gtk::MessageType, title: &str, words: &str) -> gtk::MessageDialog {
+    let dialog =
+        gtk::MessageDialog::new(None::<&gtk::Window>, gtk::DialogFlags::MODAL, kind, gtk::ButtonsType::None, title);
+    dialog.set_secondary_text(Some(words));
+    dialog.set_title("Gander");
+    dialog.set_keep_above(true);
+    dialog.set_position(gtk::WindowPosition::Center);
+    dialog
+}
+
+/// Says something that went wrong.
+pub fn say(_app: &AppHandle, title: &str, words: &str) {
+    let dialog = dialog(gtk::MessageType::Warning, title, words);
+    dialog.add_button("_Close", gtk::ResponseType::Close);
+    dialog.connect_response(|dialog, _| dialog.close());
+    dialog.show_all();
+}
+
+/// Asks what is to become of running turns.
+pub fn ask_quit(_app: &AppHandle, running: usize, unsaved: usize, leaving: Leaving, events: mpsc::Sender<Event>) {
+    let (title, words) = quit_words(running, unsaved);
+    let dialog = dialog(gtk::MessageType::Question, &title, &words);
+    dialog.add_button("_Cancel", gtk::ResponseType::Cancel);
+    if running > 0 {
+        dialog.add_button("_Finish, then quit", gtk::ResponseType::Accept);
+        dialog.add_button("_Interrupt and quit", gtk::ResponseType::Reject);
+        dialog.set_default_response(gtk::ResponseType::Accept);
+    } else {
+        dialog.add_button("_Quit", gtk::ResponseType::Reject);
+        dialog.set_default_response(gtk::ResponseType::Cancel);
+    }
+    let answered = RefCell::new(Some(leaving));
+    dialog.connect_response(move |dialog, response| {
+        // Closing the dialog responds once more.
+        let Some(leaving) = answered.take() else { return };
+        let answer = match response {
+            gtk::ResponseType::Accept => QuitAnswer::Finish,
+            gtk::ResponseType::Reject => QuitAnswer::Interrupt,
+            _ => QuitAnswer::Cancel,
+        };
+        tell(&events, Told::Answered(answer, leaving));
+        dialog.close();
+    });
+    dialog.show_all();
+    dialog.present();
+}
+
+/// Has a folder chosen for a new chat.
+pub fn choose_folder(_app: &AppHandle, events: mpsc::Sender<Event>) {
+    let chooser = gtk::FileChooserNative::new(
+        Some("A new chat in this folder"),
+        None::<&gtk::Window>,
+        gtk::FileChooserAction::SelectFolder,
+        Some("_Open"),
+        Some("_Cancel"),
+    );
+    // The signal holds the chooser for as long as it is shown.
+    let held = RefCell::new(Some(chooser.clone()));
+    chooser.connect_response(move |chooser, response| {
+        if response == gtk::ResponseType::Accept
+            && let Some(folder) = chooser.filename()
+        {
+            tell(&events, Told::Folder(folder));
+        }
+        drop(held.take());
+    });
+    chooser.show();
+}
+
+const NOTIFICATIONS: (&str, &str) = ("org.freedesktop.Notifications", "/org/freedesktop/Notifications");
+
+/// Shows a notification that leads to a session. Without a notification service nothing is shown: the window's title and the
+/// tray say it as well.
+pub fn notify(app: &AppHandle, session: &str, title: &str, words: &str, events: &mpsc::Sender<Event>) {
+    let (session, title, words, events) = (session.to_owned(), title.to_owned(), words.to_owned(), events.clone());
+    let _ = app.run_on_main_thread(move || {
+        gio::bus_get(gio::BusType::Session, gio::Cancellable::NONE, move |bus| {
+            let Ok(bus) = bus else { return };
+            listen(&bus, &events);
+            let actions: Vec<&str> = if session.is_empty() { vec![] } else { vec!["default", "Show"] };
+            let hints = glib::VariantDict::new(None);
+            hints.insert("desktop-entry", "gander");
+            let asked = (
+                "Gander",
+                0u32,
+                "gander",
+                title.as_str(),
+                glib::markup_escape_text(&words).as_str(),
+                actions,
+                hints.end().get::<HashMap<String, glib::Variant>>().unwrap_or_default(),
+                -1i32,
+            )
+                .to_variant();
+            bus.call(
+                Some(NOTIFICATIONS.0),
+                NOTIFICATIONS.1,
+                NOTIFICATIONS.0,
+                "Notify",
+                Some(&asked),
+                None,
+                gio::DBusCallFlags::NONE,
+                5_000,
+                gio::Cancellable::NONE,
+                move |answer| match answer {
+                    Ok(answer) => {
+                        if let Some((number,)) = answer.get::<(u32,)>() {
+                            NOTIFIED.with_borrow_mut(|all| all.insert(number, session));
+                        }
+                    }
+                    Err(error) => tracing::debug!(%error, "no notification was shown"),
+                },
+            );
+        });
+    });
+}
+
+/// Hears of clicks, from the first notification on.
+fn listen(bus: &gio::DBusConnection, events: &mpsc::Sender<Event>) {
+    if LISTENING.replace(true) {
+        return;
+    }
+    let clicked = events.clone();
+    bus.signal_subscribe(
+        Some(NOTIFICATIONS.0),
+        Some(NOTIFICATIONS.0),
+        Some("ActionInvoked"),
+        Some(NOTIFICATIONS.1),
+        None,
+        gio::DBusSignalFlags::NONE,
+        move |_, _, _, _, _, said| {
+            let Some((number, _action)) = said.get::<(u32, String)>() else { return };
+            if let Some(session) = NOTIFIED.with_borrow_mut(|all| all.remove(&number)) {
+                tell(&clicked, Told::Clicked(session));
+            }
+        },
+    );
+    bus.signal_subscribe(
+        Some(NOTIFICATIONS.0),
+        Some(NOTIFICATIONS.0),
+        Some("NotificationClosed"),
+        Some(NOTIFICATIONS.1),
+        None,
+        gio::DBusSignalFlags::NONE,
+        move |_, _, _, _, _, said| {
+            if let Some((number, _why)) = said.get::<(u32, u32)>() {
+                NOTIFIED.with_borrow_mut(|all| all.remove(&number));
+            }
+        },
+    );
+}

@@ -1,0 +1,53 @@
+//! Where the toolkit is not GTK: windows and menus work, what has no portable form is left out and said so.
+
+use tauri::webview::{WebviewWindow, WebviewWindowBuilder};
+use tauri::{AppHandle, LogicalPosition, LogicalSize, Wry};
+use tokio::sync::mpsc;
+
+use super::{QuitAnswer, label};
+use crate::driver::{Event, Leaving, Told};
+use crate::panes::tell;
+
+/// The engines of these platforms share their processes by themselves.
+pub struct View;
+
+pub fn view_of(_window: &WebviewWindow) -> Option<View> {
+    Some(View)
+}
+
+pub fn beside<'a>(
+    builder: WebviewWindowBuilder<'a, Wry, AppHandle>,
+    _view: View,
+) -> WebviewWindowBuilder<'a, Wry, AppHandle> {
+    builder
+}
+
+pub fn user_agent() -> String {
+    format!("Mozilla/5.0 AppleWebKit/605.1.15 (KHTML, like Gecko) {}", label())
+}
+
+pub fn dress(_window: &WebviewWindow, _id: &str, _events: &mpsc::Sender<Event>) {}
+
+pub fn failed(_window: &WebviewWindow) -> bool {
+    false
+}
+
+pub fn place(window: &WebviewWindow) -> Option<(f64, f64, f64, f64)> {
+    let scale = window.scale_factor().ok()?;
+    let place: LogicalPosition<f64> = window.outer_position().ok()?.to_logical(scale);
+    let size: LogicalSize<f64> = window.inner_size().ok()?.to_logical(scale);
+    Some((place.x, place.y, size.width, size.height))
+}
+
+pub fn say(_app: &AppHandle, title: &str, words: &str) {
+    tracing::error!("{title} {words}");
+}
+
+/// Without a dialog turns are interrupted, which loses nothing.
+pub fn ask_quit(_app: &AppHandle, _running: usize, _unsaved: usize, leaving: Leaving, events: mpsc::Sender<Event>) {
+    tell(&events, Told::Answered(QuitAnswer::Interrupt, leaving));
+}
+
+pub fn choose_folder(_app: &AppHandle, _events: mpsc::Sender<Event>) {}
+
+pub fn notify(_app: &AppHandle, _session: &str, _title: &str, _words: &str, _events: &mpsc::Sender<Event>) {}

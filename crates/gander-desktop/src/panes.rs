@@ -1,0 +1,344 @@
+//! The native windows. All of it runs on the main thread, as the toolkit wants it.
+//!
+//! A window shows the server's page at `/w/{id}` and nothing else: other addresses are not navigated to, and what a page opens
+//! on purpose (after its reader confirmed it) goes to the browser. Pages have no way into this process: no command is
+//! registered and no capability names them; what they want, they ask of the server.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::RwLock;
+
+use tauri::webview::{Cookie, NewWindowResponse, WebviewWindow, WebviewWindowBuilder};
+use tauri::{AppHandle, LogicalPosition, LogicalSize, Url, WebviewUrl, WindowEvent};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::driver::{Event, Told};
+use crate::geometry::{Display, Geometry, LEAST, sane_zoom};
+use crate::menu::OfTheWindow;
+use crate::native;
+
+/// Where pages come from now. One value for all windows, because the port of a journal can change under them.
+static ORIGIN: RwLock<String> = RwLock::new(String::new());
+
+/// Pages come from here from now on.
+pub fn serve_from(url: &str) {
+    let mut origin = ORIGIN.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+    url.trim_end_matches('/').clone_into(&mut origin);
+}
+
+fn origin() -> String {
+    ORIGIN.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+}
+
+fn address(id: &str) -> Option<Url> {
+    format!("{}/w/{id}", origin()).parse().ok()
+}
+
+/// Whether an address is one of our own pages.
+fn is_own(url: &Url) -> bool {
+    let local = url.scheme() == "tauri" || (url.scheme() == "about" && url.path() == "blank");
+    local || url.origin().ascii_serialization() == origin()
+}
+
+/// One native window.
+struct Pane {
+    window: WebviewWindow,
+    /// Where it was when it was looked at last.
+    place: Geometry,
+}
+
+/// All of them.
+#[derive(Default)]
+pub struct Panes {
+    all: HashMap<String, Pane>,
+    /// The window that has, or had last, the keyboard.
+    focused: Option<String>,
+}
+
+/// A window to open.
+pub struct New {
+    pub id: String,
+    pub title: String,
+    pub geometry: Option<Geometry>,
+    /// Its place in the order: new windows lie beside each other.
+    pub nth: u32,
+    pub events: mpsc::Sender<Event>,
+}
+
+/// How a window was opened.
+pub enum Opened {
+    /// The web engine has no page yet: let it in, then load.
+    First,
+    /// It shares the web process of the others and loads by itself.
+    Related,
+    /// It was there.
+    There,
+}
+
+thread_local! {
+    static PANES: RefCell<Panes> = RefCell::default();
+}
+
+/// Does something with the windows on the main thread. Nothing when the application is ending.
+pub async fn on_main<T: Send + 'static>(
+    app: &AppHandle,
+    what: impl FnOnce(&AppHandle, &mut Panes) -> T + Send + 'static,
+) -> Option<T> {
+    let (done, result) = oneshot::channel();
+    let handle = app.clone();
+    let asked = app.run_on_main_thread(move || {
+        let value = PANES.with_borrow_mut(|panes| what(&handle, panes));
+        let _ = done.send(value);
+    });
+    asked.ok()?;
+    result.await.ok()
+}
+
+/// The window that a menu's choice is for.
+pub fn focused() -> Option<String> {
+    PANES.with_borrow(|panes| panes.focused.clone().filter(|id| panes.all.contains_key(id)))
+}
+
+const LABEL: &str = "w-";
+
+/// The window that a native label names.
+pub fn id_of(label: &str) -> Option<&str> {
+    label.strip_prefix(LABEL)
+}
+
+/// What happened to a native window.
+pub fn heard(label: &str, event: &WindowEvent, events: &mpsc::Sender<Event>) {
+    let Some(id) = id_of(label) else { return };
+    let told = match event {
+        WindowEvent::CloseRequested { api, .. } => {
+            // The journal closes it; its native side goes when the change comes.
+            api.prevent_close();
+            Told::CloseAsked(id.to_owned())
+        }
+        WindowEvent::Focused(true) => {
+            PANES.with_borrow_mut(|panes| panes.focused = Some(id.to_owned()));
+            return;
+        }
+        WindowEvent::Moved(_) | WindowEvent::Resized(_) | WindowEvent::ScaleFactorChanged { .. } => {
+            Told::Touched(id.to_owned())
+        }
+        _ => return,
+    };
+    tell(events, told);
+}
+
+/// Tells the driver. It takes events faster than a person can make them; one too many is not worth blocking the toolkit.
+pub fn tell(events: &mpsc::Sender<Event>, told: Told) {
+    if let Err(error) = events.try_send(Event::Told(told)) {
+        tracing::warn!(%error, "an event of the windows was dropped");
+    }
+}
+
+impl Panes {
+    /// Opens a native window for one of the journal.
+    pub fn open(&mut self, app: &AppHandle, new: New) -> tauri::Result<Opened> {
+        if self.all.contains_key(&new.id) {
+            return Ok(Opened::There);
+        }
+        let displays = displays(app);
+        let place = match new.geometry {
+            Some(kept) => kept.onto(&displays),
+            None => Geometry::fresh(new.nth, &displays),
+        };
+        let related = self.all.values().find_map(|pane| native::view_of(&pane.window));
+        let first = related.is_none();
+        let url = match address(&new.id) {
+            // Without a cookie the server would refuse it.
+            Some(url) if !first => WebviewUrl::External(url),
+            _ => WebviewUrl::App("index.html".into()),
+        };
+        let mut builder = WebviewWindowBuilder::new(app, format!("{LABEL}{}", new.id), url)
+            .title(&new.title)
+            .position(place.x, place.y)
+            .inner_size(place.width, place.height)
+            .min_inner_size(LEAST.0, LEAST.1)
+            .maximized(place.maximized)
+            .fullscreen(place.fullscreen)
+            .focused(false)
+            .user_agent(&native::user_agent())
+            .data_directory(native::web_folder(app))
+            // Files that are dropped are the page's, as in a browser.
+            .disable_drag_drop_handler()
+            .on_navigation(|url| is_own(url))
+            .on_new_window(|url, _| {
+                if ["http", "https", "mailto"].contains(&url.scheme()) && !is_own(&url) {
+                    native::open_outside(url.as_str());
+                }
+                NewWindowResponse::Deny
+            })
+            .on_document_title_changed(|window, title| {
+                let _ = window.set_title(if title.is_empty() { "Gander" } else { &title });
+            });
+        if let Some(view) = related {
+            builder = native::beside(builder, view);
+        }
+        let window = builder.build()?;
+        native::dress(&window, &new.id, &new.events);
+        if place.zoom != 1.0 {
+            window.set_zoom(place.zoom)?;
+        }
+        if place.minimized {
+            window.minimize()?;
+        }
+        self.all.insert(new.id, Pane { window, place });
+        Ok(if first { Opened::First } else { Opened::Related })
+    }
+
+    /// Any window, to reach the web engine that all share.
+    pub fn any(&self) -> Option<WebviewWindow> {
+        self.all.values().next().map(|pane| pane.window.clone())
+    }
+
+    /// Loads a window's page (again).
+    pub fn load(&mut self, id: &str) {
+        if let (Some(pane), Some(url)) = (self.all.get(id), address(id))
+            && let Err(error) = pane.window.navigate(url)
+        {
+            tracing::warn!(%error, window = id, "a page was not loaded");
+        }
+    }
+
+    /// After the server came back: pages find back by themselves, except those that could not be loaded.
+    pub fn bring_back(&mut self, all: bool) {
+        let ids: Vec<String> = self.all.keys().cloned().collect();
+        for id in ids {
+            if all || native::failed(&self.all[&id].window) {
+                self.load(&id);
+            }
+        }
+    }
+
+    pub fn close(&mut self, id: &str) {
+        if let Some(pane) = self.all.remove(id) {
+            let _ = pane.window.destroy();
+        }
+    }
+
+    /// Closes those that the journal does not have open.
+    pub fn keep_only(&mut self, ids: &[String]) {
+        let gone: Vec<String> = self.all.keys().filter(|id| !ids.contains(id)).cloned().collect();
+        for id in gone {
+            self.close(&id);
+        }
+    }
+
+    pub fn focus(&mut self, id: &str) {
+        if let Some(pane) = self.all.get(id)
+            && !pane.place.minimized
+        {
+            let _ = pane.window.set_focus();
+        }
+    }
+
+    /// To the front, wherever it is.
+    pub fn raise(&mut self, id: &str) {
+        if let Some(pane) = self.all.get(id) {
+            let _ = pane.window.unminimize();
+            let _ = pane.window.show();
+            let _ = pane.window.set_focus();
+            self.focused = Some(id.to_owned());
+        }
+    }
+
+    pub fn is_looked_at(&self, id: &str) -> bool {
+        self.all.get(id).is_some_and(|pane| pane.window.is_focused().unwrap_or(false))
+    }
+
+    /// Where a window is now, if that is another place than before.
+    pub fn look(&mut self, id: &str) -> Option<Geometry> {
+        let pane = self.all.get_mut(id)?;
+        let window = &pane.window;
+        let mut place = pane.place.clone();
+        place.maximized = window.is_maximized().ok()?;
+        place.fullscreen = window.is_fullscreen().ok()?;
+        place.minimized = window.is_minimized().ok()?;
+        if !(place.maximized || place.fullscreen || place.minimized) {
+            let (x, y, width, height) = native::place(window)?;
+            place = Geometry { x, y, width, height, ..place };
+        }
+        place.display = window.current_monitor().ok().flatten().and_then(|monitor| monitor.name().cloned());
+        if place == pane.place {
+            return None;
+        }
+        pane.place = place.clone();
+        Some(place)
+    }
+
+    /// What a menu says to one window.
+    pub fn act(&mut self, id: &str, of: OfTheWindow) {
+        let Some(pane) = self.all.get_mut(id) else { return };
+        let window = &pane.window;
+        let done = match of {
+            OfTheWindow::Reload => window.reload(),
+            OfTheWindow::Print => window.print(),
+            OfTheWindow::FullScreen => window.set_fullscreen(!window.is_fullscreen().unwrap_or(false)),
+            OfTheWindow::Minimise => window.minimize(),
+            OfTheWindow::Page(hash) => window.eval(format!("location.hash = '{hash}'")),
+            OfTheWindow::Zoom(step) => {
+                let zoom = sane_zoom(if step == 0 { 1.0 } else { pane.place.zoom * 1.1_f64.powi(step) });
+                pane.place.zoom = (zoom * 100.0).round() / 100.0;
+                window.set_zoom(pane.place.zoom)
+            }
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, window = id, "a window did not do what its menu said");
+        }
+    }
+
+    /// Has pages save their drafts; each answers whether it has.
+    pub fn ask_drafts(&self, of: Option<&str>) -> Vec<oneshot::Receiver<bool>> {
+        let asked = self.all.iter().filter(|(id, _)| of.is_none_or(|of| of == id.as_str()));
+        asked.map(|(_, pane)| ask_draft(&pane.window)).collect()
+    }
+}
+
+/// The page saves at once when it is told that it goes away.
+const SAVE_DRAFT: &str = "(() => { const state = document.querySelector('[data-testid=draft-state]')?.dataset.state ?? 'saved'; \
+     if (state !== 'saved') dispatchEvent(new Event('pagehide')); return state === 'saved'; })()";
+
+fn ask_draft(window: &WebviewWindow) -> oneshot::Receiver<bool> {
+    let (answer, answered) = oneshot::channel();
+    let answer = RefCell::new(Some(answer));
+    let asked = window.eval_with_callback(SAVE_DRAFT, move |value| {
+        if let Some(answer) = answer.take() {
+            let _ = answer.send(value.trim() == "true");
+        }
+    });
+    if let Err(error) = asked {
+        tracing::warn!(%error, "a page was not asked for its draft");
+    }
+    answered
+}
+
+/// Gives the web engine its grant for as long as this process lives. Not on the main thread, which it waits for.
+pub fn set_cookie(window: &WebviewWindow, set: &str) -> tauri::Result<()> {
+    let Ok(mut cookie) = Cookie::parse(set.to_owned()) else { return Ok(()) };
+    // Without an age it is kept nowhere: each process of ours gets a grant of its own.
+    cookie.set_max_age(None);
+    cookie.unset_expires();
+    cookie.set_domain("127.0.0.1");
+    window.set_cookie(cookie)
+}
+
+/// The displays that there are, the first one first.
+fn displays(app: &AppHandle) -> Vec<Display> {
+    let primary = app.primary_monitor().ok().flatten().and_then(|monitor| monitor.name().cloned());
+    let mut all: Vec<Display> = app
+        .available_monitors()
+        .unwrap_or_default()
+        .iter()
+        .map(|monitor| {
+            let scale = monitor.scale_factor();
+            let (place, size): (LogicalPosition<f64>, LogicalSize<f64>) =
+                (monitor.position().to_logical(scale), monitor.size().to_logical(scale));
+            Display { name: monitor.name().cloned(), x: place.x, y: place.y, width: size.width, height: size.height }
+        })
+        .collect();
+    all.sort_by_key(|display| display.name != primary);
+    all
+}

@@ -1,0 +1,182 @@
+// Native windows: the real shell on the real WebKitGTK, under a window manager, on a screen in memory.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { alive, COMPOSER, Desktop } from './lib/desktop.js';
+import { Display } from './lib/display.js';
+import { projectIn, temporaryHome } from './lib/places.js';
+import { until } from './lib/until.js';
+
+const HALF = 'half a thought,\nand its second line';
+
+async function begin(t, size) {
+  const home = temporaryHome(t);
+  const display = await new Display(home, size).start(t);
+  const desktop = new Desktop(t, home, display, { GANDER_SCRATCH_PACE_MS: '0' });
+  await desktop.start();
+  await desktop.gander.api('PATCH', 'config', { default_cwd: projectIn(home, 'project'), default_agent: 'scratch' });
+  return { home, display, desktop, gander: desktop.gander };
+}
+
+const [SHIFT, ENTER, RELEASE] = ['\uE008', '\uE007', '\uE000'];
+
+/** Types in a window's page, as a person does. */
+async function write(desktop, window, text) {
+  const driver = await desktop.at(window);
+  for (const [index, line] of text.split('\n').entries()) {
+    // The driver lets go of the keys that it holds at the end of what it was given.
+    if (index > 0) await driver.type(COMPOSER, SHIFT + ENTER + RELEASE);
+    await driver.type(COMPOSER, line);
+  }
+}
+
+async function prompt(desktop, window, text) {
+  await write(desktop, window, text);
+  await desktop.driver.type(COMPOSER, ENTER);
+}
+
+/** The window manager's id of the window of a session, or of a dialog. */
+async function native(display, named) {
+  const title = named === 'Gander' ? named : `${named} · Gander`;
+  return until(`a window named ${title}`, async () => {
+    const found = (await display.windows()).filter((window) => window.title === title);
+    return found.length === 1 && found[0];
+  });
+}
+
+/** The places of all open windows in the journal, once they have been the same for as long as they may take to be written. */
+async function places(desktop) {
+  let last;
+  return until('the windows to rest', async () => {
+    const now = JSON.stringify((await desktop.open()).map((window) => [window.id, window.geometry]));
+    const rests = now === last;
+    last = now;
+    if (!rests) await new Promise((later) => setTimeout(later, 1_200));
+    return rests && new Map(JSON.parse(now));
+  });
+}
+
+test('five native windows come back after quitting, and after SIGKILL, at their places (G5)', async (t) => {
+  const { display, desktop, gander } = await begin(t);
+  const [first] = await desktop.open();
+  for (let count = 1; count < 5; count += 1) await gander.post('windows');
+  await desktop.shown();
+  const ids = (await desktop.open()).map((window) => window.id);
+  assert.equal(ids.length, 5);
+  assert.equal(ids[0], first.id);
+  assert.equal((await display.windows()).length, 5, 'each window of the journal is a native one');
+  const [, , drafting, streaming, finished] = ids;
+
+  await t.test('two stay untouched, one is half typed, one streams, one is finished', async () => {
+    await prompt(desktop, finished, '/echo All is said');
+    await until('the answer', async () => (await desktop.page(finished)).entries.includes('message'));
+    await gander.api('PATCH', `sessions/${(await gander.get(`windows/${finished}`)).session_id}`, { name: 'The finished one' });
+    await write(desktop, drafting, HALF);
+    await until('the draft in the journal', async () => (await gander.get(`windows/${drafting}`)).draft?.text === HALF);
+    await prompt(desktop, streaming, '/stream 40 chunks 5 ms');
+    await until('the whole stream', async () => (await desktop.page(streaming)).entries.includes('message'));
+    await gander.api('PATCH', `sessions/${(await gander.get(`windows/${streaming}`)).session_id}`, { name: 'The streaming one' });
+    await prompt(desktop, streaming, '/stream 40 chunks 5 ms\n/hang');
+    await until('a turn that runs', async () => (await gander.session((await gander.get(`windows/${streaming}`)).session_id)).running);
+  });
+
+  await t.test('they are moved, resized and put in full screen, and the journal knows', async () => {
+    const one = await native(display, 'The finished one');
+    await display.xdotool('windowsize', '--sync', one.id, 700, 500, 'windowmove', '--sync', one.id, 820, 610);
+    const other = await native(display, 'The streaming one');
+    await display.xdotool('windowsize', '--sync', other.id, 640, 480, 'windowmove', '--sync', other.id, 60, 500);
+    const kept = await places(desktop);
+    for (const [id, x, y, width, height] of [[finished, 820, 610, 700, 500], [streaming, 60, 500, 640, 480]]) {
+      const place = kept.get(id);
+      assert.deepEqual([place.width, place.height], [width, height]);
+      // The frame that the window manager draws lies between what it was told and what it says.
+      assert.ok(Math.abs(place.x - x) <= 40 && Math.abs(place.y - y) <= 40, JSON.stringify(place));
+    }
+    display.picture('desktop-01-five');
+  });
+
+  /** What has to be the same, whatever happened between. */
+  const everything = async () => ({ state: await desktop.state(), places: [...(await places(desktop))], native: (await display.windows()).map(({ id, ...where }) => where).sort((a, b) => a.title.localeCompare(b.title) || a.x - b.x) });
+  const same = (after, before) => {
+    assert.deepEqual(after.state.map(({ page, ...rest }) => rest), before.state.map(({ page, ...rest }) => rest));
+    for (const [index, { page }] of after.state.entries()) {
+      assert.equal(page.window, before.state[index].page.window);
+      assert.equal(page.session, before.state[index].page.session);
+      assert.equal(page.title, before.state[index].page.title);
+      assert.equal(page.draft, before.state[index].page.draft);
+    }
+    assert.deepEqual(after.places, before.places);
+    assert.deepEqual(after.native, before.native);
+    assert.equal(after.state[2].page.draft, HALF);
+  };
+  const verified = async () => {
+    const verify = await gander.cli('verify', '--json');
+    assert.equal(verify.code, 0, verify.out + verify.err);
+    assert.deepEqual(verify.json.findings, []);
+  };
+
+  const before = await everything();
+  await t.test('quitting asks about the running turn; cancelled, nothing happens', async () => {
+    await quitByKey(display);
+    const asked = await native(display, 'Gander');
+    display.picture('desktop-02-quit-asks');
+    await display.key(asked.id, 'Escape');
+    await until('the end of the question', async () => (await display.windows()).length === 5);
+    assert.ok((await gander.session(before.state[3].session)).running);
+    same(await everything(), before);
+  });
+
+  await t.test('quit and start', async () => {
+    await quitByKey(display);
+    const asked = await native(display, 'Gander');
+    await display.key(asked.id, 'alt+i');
+    await desktop.over();
+    await desktop.start();
+    same(await everything(), before);
+    assert.ok((await gander.session(before.state[3].session)).interrupted, 'the turn that ran can be continued');
+    display.picture('desktop-03-after-quit');
+    await verified();
+  });
+
+  await t.test('SIGKILL of shell and server, and start', async () => {
+    await prompt(desktop, streaming, '/stream 40 chunks 5 ms\n/hang');
+    await until('a turn that runs', async () => (await gander.session(before.state[3].session)).running);
+    const then = await everything();
+    await desktop.kill();
+    await desktop.start();
+    same(await everything(), then);
+    display.picture('desktop-04-after-sigkill');
+    await verified();
+  });
+
+  await t.test('SIGKILL of the shell alone cuts no answer off', async () => {
+    await prompt(desktop, streaming, '/stream 40 chunks 5 ms\n/hang');
+    await until('a turn that runs', async () => (await gander.session(before.state[3].session)).running);
+    const then = await everything();
+    const server = desktop.serverPid();
+    process.kill(desktop.pid(), 'SIGKILL');
+    await desktop.driver.stop();
+    await desktop.start();
+    assert.equal(desktop.serverPid(), server);
+    assert.ok((await gander.session(before.state[3].session)).running, 'the turn goes on');
+    same(await everything(), then);
+  });
+
+  await t.test('SIGKILL of the server alone: it is started again, and the windows stay', async () => {
+    const then = await everything();
+    const [server, shell] = [desktop.serverPid(), desktop.pid()];
+    process.kill(server, 'SIGKILL');
+    await until('another server', async () => desktop.serverPid() !== server && alive(desktop.serverPid()));
+    await desktop.attach();
+    await desktop.shown();
+    assert.equal(desktop.pid(), shell);
+    same(await everything(), then);
+    await verified();
+  });
+});
+
+/** Quits by the menu's key, in whatever window of ours has the keyboard. */
+async function quitByKey(display) {
+  const [one] = await display.windows();
+  await display.key(one.id, 'ctrl+q');
+}

@@ -1,0 +1,152 @@
+// The native windows as a person uses them: the built gander-desktop on a display of its own, driven through WebKitGTK's
+// driver, with what the journal and the window manager say beside it.
+
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Gander } from './gander.js';
+import { ARTEFACTS, DESKTOP } from './places.js';
+import { until } from './until.js';
+import { WebDriver } from './webdriver.js';
+
+export const alive = (pid) => {
+  try {
+    process.kill(pid, 0);
+    // One that ended and was not waited for is not alive.
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+};
+
+/** Where the page's draft is typed. */
+export const COMPOSER = '[data-testid=composer-text]';
+
+export class Desktop {
+  constructor(t, home, display, environment = {}) {
+    Object.assign(this, { t, display });
+    this.log = join(home, 'desktop.log');
+    this.gander = new Gander(t, home, environment);
+    this.home = this.gander.home;
+    this.own = join(this.home, 'desktop');
+    this.environment = { ...display.environment, ...this.gander.environment, GANDER_LOG: 'warn,gander_desktop=info' };
+    // Whatever is left when the test is over is ended by its id.
+    t.after(() => this.kill());
+  }
+
+  /** Starts it, driven; ready when the server serves and as many windows as the journal has open are there. */
+  async start(...args) {
+    const driven = { ...this.environment, TAURI_WEBVIEW_AUTOMATION: 'true', TAURI_AUTOMATION: 'true' };
+    this.driver = await WebDriver.start(this.t, DESKTOP, args, driven);
+    await this.attach();
+    await this.shown();
+  }
+
+  /** Starts it as a person does, without a driver; the child process. */
+  launch(...args) {
+    const child = spawn(DESKTOP, args, { env: this.environment, stdio: ['ignore', 'inherit', 'inherit'] });
+    child.ended = new Promise((end) => child.once('exit', (code, signal) => end({ code, signal })));
+    return child;
+  }
+
+  /** Finds the server through its runtime file. */
+  async attach() {
+    await until('a server', async () => {
+      this.gander.runtime = JSON.parse(readFileSync(join(this.home, 'runtime.json'), 'utf8'));
+      this.gander.url = this.gander.runtime.url;
+      return (await this.gander.get('health')) && alive(this.gander.runtime.pid);
+    });
+  }
+
+  /** The process that shows the windows. */
+  pid() {
+    return Number(readFileSync(join(this.own, 'lock'), 'utf8')) || 0;
+  }
+
+  /** The journal's open windows, in order. */
+  open = async () => (await this.gander.get('windows')).windows.filter((window) => window.open);
+
+  /** Waits until each open window of the journal has a live page; gives the window's id → the driver's handle. */
+  async shown() {
+    return until('a live page in each open window', async () => {
+      const ids = (await this.open()).map((window) => window.id);
+      const handles = new Map();
+      for (const handle of await this.driver.handles()) {
+        await this.driver.show(handle);
+        const page = await this.driver.execute(
+          `const w = document.querySelector('[data-testid=window][data-connection=live]');
+           return w && document.querySelector('${COMPOSER}') ? w.dataset.windowId : null`,
+        );
+        if (page) handles.set(page, handle);
+      }
+      this.handles = handles;
+      return handles.size === ids.length && ids.every((id) => handles.has(id)) && handles;
+    });
+  }
+
+  /** Makes a window the one that the driver speaks to. */
+  async at(window) {
+    await this.driver.show(this.handles.get(window.id ?? window));
+    return this.driver;
+  }
+
+  /** What a window shows, as its page says. */
+  async page(window) {
+    const driver = await this.at(window);
+    return driver.execute(
+      `const of = (id) => document.querySelector('[data-testid=' + id + ']');
+       return { window: of('window')?.dataset.windowId, session: of('window')?.dataset.sessionId, title: of('title')?.innerText ?? null,
+         draft: of('composer-text')?.value ?? null, entries: [...document.querySelectorAll('[data-testid=entry]')].map((e) => e.dataset.kind) }`,
+    );
+  }
+
+  /** What the journal and the window manager say of all windows: what has to be the same after a start. */
+  async state() {
+    const windows = await this.open();
+    const state = [];
+    for (const window of windows) {
+      const session = await this.gander.session(window.session_id);
+      state.push({ id: window.id, session: window.session_id, name: session.name, draft: window.draft?.text ?? '', page: await this.page(window) });
+    }
+    return state;
+  }
+
+  /** SIGKILL, to the shell and what it shows. */
+  async kill() {
+    const pids = [this.pidOrNone(), this.serverPid()].filter(Boolean);
+    for (const pid of pids) if (alive(pid)) process.kill(pid, 'SIGKILL');
+    await until('their end', () => pids.every((pid) => !alive(pid)));
+    await this.driver?.stop();
+    this.driver = null;
+  }
+
+  pidOrNone() {
+    try {
+      return this.pid();
+    } catch {
+      return 0;
+    }
+  }
+
+  serverPid() {
+    try {
+      return JSON.parse(readFileSync(join(this.home, 'runtime.json'), 'utf8')).pid;
+    } catch {
+      return 0;
+    }
+  }
+
+  /** Waits until shell and server have ended by themselves. */
+  async over() {
+    const { pid } = this.gander.runtime;
+    await until('the end of the windows and the server', () => !this.pidOrNone() && !alive(pid));
+    await this.driver?.stop();
+    this.driver = null;
+  }
+
+  /** Keeps a picture of the page that the driver is at. */
+  async picture(name) {
+    mkdirSync(ARTEFACTS, { recursive: true });
+    writeFileSync(join(ARTEFACTS, `${name}.png`), await this.driver.picture());
+  }
+}

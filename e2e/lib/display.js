@@ -1,0 +1,93 @@
+// A screen of its own for native windows: an X server in memory, a window manager and a message bus, all ended with the test.
+
+import { spawn, execFile } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
+import { png } from './png.js';
+import { ARTEFACTS } from './places.js';
+import { until } from './until.js';
+
+const run = promisify(execFile);
+
+const line = (stream, child, what) =>
+  new Promise((resolve, reject) => {
+    createInterface({ input: stream }).once('line', resolve);
+    child.once('exit', (code) => reject(new Error(`${what} ended with ${code}`)));
+    child.once('error', reject);
+  });
+
+/** A display with a window manager, its size in pixels. */
+export class Display {
+  constructor(home, { width = 1600, height = 1200 } = {}) {
+    Object.assign(this, { home, width, height, children: [] });
+  }
+
+  async start(t) {
+    t.after(() => this.stop());
+    this.folder = join(this.home, `display-${Math.random().toString(36).slice(2)}`);
+    const runtime = join(this.folder, 'runtime');
+    mkdirSync(runtime, { recursive: true, mode: 0o700 });
+    const base = { PATH: process.env.PATH, HOME: this.home, LANG: 'C.UTF-8', XDG_RUNTIME_DIR: runtime, XDG_CONFIG_HOME: join(this.folder, 'config'), NO_AT_BRIDGE: '1' };
+    const screen = ['-screen', '0', `${this.width}x${this.height}x24`, '-fbdir', this.folder];
+    const server = this.#child('Xvfb', ['-displayfd', '3', ...screen, '-nolisten', 'tcp', '-noreset'], base, ['ignore', 'ignore', 'ignore', 'pipe']);
+    const number = await line(server.stdio[3], server, 'Xvfb');
+    const bus = this.#child('dbus-daemon', ['--session', '--nofork', '--print-address'], base, ['ignore', 'pipe', 'ignore']);
+    const address = await line(bus.stdout, bus, 'dbus-daemon');
+    this.environment = { ...base, DISPLAY: `:${number}`, DBUS_SESSION_BUS_ADDRESS: address, GDK_BACKEND: 'x11', LIBGL_ALWAYS_SOFTWARE: '1' };
+    const managed = join(this.folder, 'managed');
+    this.#child('openbox', ['--startup', `touch ${managed}`], this.environment, 'ignore');
+    await until('the window manager', () => existsSync(managed));
+    return this;
+  }
+
+  #child(program, args, env, stdio) {
+    const child = spawn(program, args, { env, stdio });
+    child.ended = new Promise((end) => (child.once('exit', end), child.once('error', end)));
+    this.children.push(child);
+    return child;
+  }
+
+  async stop() {
+    for (const child of this.children.splice(0).reverse()) {
+      child.kill('SIGKILL');
+      await child.ended;
+    }
+  }
+
+  /** Runs xdotool; gives what it says. */
+  async xdotool(...args) {
+    return (await run('xdotool', args.map(String), { env: this.environment })).stdout;
+  }
+
+  /** The windows that a person sees or could bring back: id, title, and where the window manager has them. */
+  async windows() {
+    const found = await this.xdotool('search', '--onlyvisible', '--class', 'gander-desktop').catch(() => '');
+    const all = [];
+    for (const id of found.split('\n').filter(Boolean)) {
+      try {
+        const title = (await this.xdotool('getwindowname', id)).trim();
+        const where = await this.xdotool('getwindowgeometry', '--shell', id);
+        const number = (name) => Number(new RegExp(`^${name}=(-?\\d+)$`, 'm').exec(where)?.[1]);
+        all.push({ id, title, x: number('X'), y: number('Y'), width: number('WIDTH'), height: number('HEIGHT') });
+      } catch {
+        // It was closed meanwhile.
+      }
+    }
+    return all;
+  }
+
+  /** Presses keys in a window, once the keyboard is there. */
+  async key(id, keys) {
+    await this.xdotool('windowactivate', id);
+    await until('the keyboard in the window', async () => (await this.xdotool('getwindowfocus')).trim() === String(id));
+    await this.xdotool('key', keys);
+  }
+
+  /** Keeps a picture of the whole screen for people to look at. */
+  picture(name) {
+    mkdirSync(ARTEFACTS, { recursive: true });
+    writeFileSync(join(ARTEFACTS, `${name}.png`), png(readFileSync(join(this.folder, 'Xvfb_screen0'))));
+  }
+}
