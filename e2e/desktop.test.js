@@ -2,59 +2,10 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { alive, COMPOSER, Desktop } from './lib/desktop.js';
-import { Display } from './lib/display.js';
-import { projectIn, temporaryHome } from './lib/places.js';
+import { alive, begin, native, places, prompt, write } from './lib/desktop.js';
 import { until } from './lib/until.js';
 
 const HALF = 'half a thought,\nand its second line';
-
-async function begin(t, size) {
-  const home = temporaryHome(t);
-  const display = await new Display(home, size).start(t);
-  const desktop = new Desktop(t, home, display, { GANDER_SCRATCH_PACE_MS: '0' });
-  await desktop.start();
-  await desktop.gander.api('PATCH', 'config', { default_cwd: projectIn(home, 'project'), default_agent: 'scratch' });
-  return { home, display, desktop, gander: desktop.gander };
-}
-
-const [SHIFT, ENTER, RELEASE] = ['\uE008', '\uE007', '\uE000'];
-
-/** Types in a window's page, as a person does. */
-async function write(desktop, window, text) {
-  const driver = await desktop.at(window);
-  for (const [index, line] of text.split('\n').entries()) {
-    // The driver lets go of the keys that it holds at the end of what it was given.
-    if (index > 0) await driver.type(COMPOSER, SHIFT + ENTER + RELEASE);
-    await driver.type(COMPOSER, line);
-  }
-}
-
-async function prompt(desktop, window, text) {
-  await write(desktop, window, text);
-  await desktop.driver.type(COMPOSER, ENTER);
-}
-
-/** The window manager's id of the window of a session, or of a dialog. */
-async function native(display, named) {
-  const title = named === 'Gander' ? named : `${named} · Gander`;
-  return until(`a window named ${title}`, async () => {
-    const found = (await display.windows()).filter((window) => window.title === title);
-    return found.length === 1 && found[0];
-  });
-}
-
-/** The places of all open windows in the journal, once they have been the same for as long as they may take to be written. */
-async function places(desktop) {
-  let last;
-  return until('the windows to rest', async () => {
-    const now = JSON.stringify((await desktop.open()).map((window) => [window.id, window.geometry]));
-    const rests = now === last;
-    last = now;
-    if (!rests) await new Promise((later) => setTimeout(later, 1_200));
-    return rests && new Map(JSON.parse(now));
-  });
-}
 
 test('five native windows come back after quitting, and after SIGKILL, at their places (G5)', async (t) => {
   const { display, desktop, gander } = await begin(t);

@@ -4,8 +4,9 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Display } from './display.js';
 import { Gander } from './gander.js';
-import { ARTEFACTS, DESKTOP } from './places.js';
+import { ARTEFACTS, DESKTOP, projectIn, temporaryHome } from './places.js';
 import { until } from './until.js';
 import { WebDriver } from './webdriver.js';
 
@@ -30,6 +31,10 @@ export class Desktop {
     this.home = this.gander.home;
     this.own = join(this.home, 'desktop');
     this.environment = { ...display.environment, ...this.gander.environment, GANDER_LOG: 'warn,gander_desktop=info' };
+    // Who is asked to open a page writes down which.
+    const browser = join(home, 'browser');
+    writeFileSync(browser, `#!/bin/sh\nprintf '%s\\n' "$1" >> '${join(home, 'browsed')}'\n`, { mode: 0o755 });
+    this.environment.BROWSER = browser;
     // Whatever is left when the test is over is ended by its id.
     t.after(() => this.kill());
   }
@@ -149,4 +154,53 @@ export class Desktop {
     mkdirSync(ARTEFACTS, { recursive: true });
     writeFileSync(join(ARTEFACTS, `${name}.png`), await this.driver.picture());
   }
+}
+
+/** A desktop with one window, on a screen of its own. */
+export async function begin(t, size) {
+  const home = temporaryHome(t);
+  const display = await new Display(home, size).start(t);
+  const desktop = new Desktop(t, home, display, { GANDER_SCRATCH_PACE_MS: '0' });
+  await desktop.start();
+  await desktop.gander.api('PATCH', 'config', { default_cwd: projectIn(home, 'project'), default_agent: 'scratch' });
+  return { home, display, desktop, gander: desktop.gander };
+}
+
+const [SHIFT, ENTER, RELEASE] = ['\uE008', '\uE007', '\uE000'];
+
+/** Types in a window's page, as a person does. */
+export async function write(desktop, window, text) {
+  const driver = await desktop.at(window);
+  for (const [index, line] of text.split('\n').entries()) {
+    // The driver lets go of the keys that it holds at the end of what it was given.
+    if (index > 0) await driver.type(COMPOSER, SHIFT + ENTER + RELEASE);
+    if (line !== '') await driver.type(COMPOSER, line);
+  }
+}
+
+/** Sends in a window's page, as a person does. */
+export async function prompt(desktop, window, text) {
+  await write(desktop, window, text);
+  await desktop.driver.type(COMPOSER, ENTER);
+}
+
+/** The window manager's id of the window of a session, or of a dialog. */
+export async function native(display, named) {
+  const title = named === 'Gander' ? named : `${named} · Gander`;
+  return until(`a window named ${title}`, async () => {
+    const found = (await display.windows()).filter((window) => window.title === title);
+    return found.length === 1 && found[0];
+  });
+}
+
+/** The places of all open windows in the journal, once they have been the same for as long as they may take to be written. */
+export async function places(desktop) {
+  let last;
+  return until('the windows to rest', async () => {
+    const now = JSON.stringify((await desktop.open()).map((window) => [window.id, window.geometry]));
+    const rests = now === last;
+    last = now;
+    if (!rests) await new Promise((later) => setTimeout(later, 1_200));
+    return rests && new Map(JSON.parse(now));
+  });
 }

@@ -9,6 +9,7 @@ mod browser;
 mod client;
 mod commands;
 mod data_dir;
+mod desktop;
 mod failure;
 mod instance;
 mod launcher;

@@ -214,7 +214,7 @@ impl Driver {
             return;
         }
         for id in &ids {
-            self.show(id).await;
+            self.show(id, false).await;
         }
         let keep = ids.clone();
         let focused = self.known.focused.clone().filter(|id| ids.contains(id));
@@ -245,13 +245,13 @@ impl Driver {
     }
 
     /// One native window, where there is none yet.
-    async fn show(&mut self, id: &str) {
+    async fn show(&mut self, id: &str, wanted: bool) {
         let Some(window) = self.known.get(id).cloned() else { return };
         let title = self.known.title(&window);
         let nth = u32::try_from(window.ordinal).unwrap_or_default();
         let (events, geometry) = (self.events.clone(), Geometry::read(&window.geometry));
         let made = on_main(&self.app, move |app, panes| {
-            panes.open(app, panes::New { id: window.id, title, geometry, nth, events })
+            panes.open(app, panes::New { id: window.id, title, geometry, nth, wanted, events })
         });
         match made.await {
             Some(Ok(panes::Opened::First)) => {
@@ -280,7 +280,7 @@ impl Driver {
             "window" => {
                 let Some(window) = self.known.window(&change.data) else { return true };
                 if window.open {
-                    self.show(&window.id).await;
+                    self.show(&window.id, true).await;
                 } else {
                     self.moved.remove(&window.id);
                     let _ = on_main(&self.app, move |_, panes| panes.close(&window.id)).await;

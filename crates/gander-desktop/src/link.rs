@@ -5,11 +5,17 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::driver::Event;
 use crate::host::{Ended, Host};
 use crate::http::{Change, Server};
+
+/// A server that served for so long is started again at once when it dies.
+const STEADY: Duration = Duration::from_secs(5);
+const AT_ONCE: Duration = Duration::ZERO;
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// What the line says.
 #[derive(Debug)]
@@ -35,6 +41,7 @@ pub struct Stop {
 /// Runs until the driver is gone or the server was stopped.
 pub async fn run(data_dir: PathBuf, own: PathBuf, events: mpsc::Sender<Event>, mut stops: mpsc::Receiver<Stop>) {
     let mut host = Host::new(&data_dir, &own);
+    let mut wait = AT_ONCE;
     loop {
         let server = match host.attach().await {
             Ok(server) => server,
@@ -43,6 +50,7 @@ pub async fn run(data_dir: PathBuf, own: PathBuf, events: mpsc::Sender<Event>, m
                 return;
             }
         };
+        let since = Instant::now();
         tokio::select! {
             ended = follow(&mut host, &server, &events) => if !ended { return },
             stop = stops.recv() => {
@@ -59,6 +67,9 @@ pub async fn run(data_dir: PathBuf, own: PathBuf, events: mpsc::Sender<Event>, m
             let _ = events.send(Event::Heard(Heard::Stopped)).await;
             return;
         }
+        // The first try is at once. One that dies again and again is not started a hundred times a minute.
+        wait = if since.elapsed() > STEADY { AT_ONCE } else { (wait * 2).max(FIRST_WAIT).min(LONGEST_WAIT) };
+        sleep(wait).await;
     }
 }
 

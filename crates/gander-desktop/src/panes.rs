@@ -45,6 +45,8 @@ struct Pane {
     window: WebviewWindow,
     /// Where it was when it was looked at last.
     place: Geometry,
+    /// The journal has a place for it.
+    kept: bool,
 }
 
 /// All of them.
@@ -62,6 +64,8 @@ pub struct New {
     pub geometry: Option<Geometry>,
     /// Its place in the order: new windows lie beside each other.
     pub nth: u32,
+    /// Somebody asked for it just now, so it gets the keyboard.
+    pub wanted: bool,
     pub events: mpsc::Sender<Event>,
 }
 
@@ -141,17 +145,18 @@ impl Panes {
             return Ok(Opened::There);
         }
         let displays = displays(app);
+        let kept = new.geometry.is_some();
         let place = match new.geometry {
             Some(kept) => kept.onto(&displays),
             None => Geometry::fresh(new.nth, &displays),
         };
         let related = self.all.values().find_map(|pane| native::view_of(&pane.window));
         let first = related.is_none();
-        let url = match address(&new.id) {
-            // Without a cookie the server would refuse it.
-            Some(url) if !first => WebviewUrl::External(url),
-            _ => WebviewUrl::App("index.html".into()),
-        };
+        // Without a cookie the server would refuse the first one. From `about:blank` the engine goes on in the same process; any
+        // other page would cost each window a process of its own.
+        let blank = "about:blank".parse().ok();
+        let url = if first { blank } else { address(&new.id) };
+        let url = url.map_or_else(|| WebviewUrl::App("index.html".into()), WebviewUrl::External);
         let mut builder = WebviewWindowBuilder::new(app, format!("{LABEL}{}", new.id), url)
             .title(&new.title)
             .position(place.x, place.y)
@@ -159,12 +164,12 @@ impl Panes {
             .min_inner_size(LEAST.0, LEAST.1)
             .maximized(place.maximized)
             .fullscreen(place.fullscreen)
-            .focused(false)
+            .focused(new.wanted)
             .user_agent(&native::user_agent())
             .data_directory(native::web_folder(app))
             // Files that are dropped are the page's, as in a browser.
             .disable_drag_drop_handler()
-            .on_navigation(|url| is_own(url))
+            .on_navigation(is_own)
             .on_new_window(|url, _| {
                 if ["http", "https", "mailto"].contains(&url.scheme()) && !is_own(&url) {
                     native::open_outside(url.as_str());
@@ -185,7 +190,7 @@ impl Panes {
         if place.minimized {
             window.minimize()?;
         }
-        self.all.insert(new.id, Pane { window, place });
+        self.all.insert(new.id, Pane { window, place, kept });
         Ok(if first { Opened::First } else { Opened::Related })
     }
 
@@ -262,9 +267,10 @@ impl Panes {
             place = Geometry { x, y, width, height, ..place };
         }
         place.display = window.current_monitor().ok().flatten().and_then(|monitor| monitor.name().cloned());
-        if place == pane.place {
+        if pane.kept && place == pane.place {
             return None;
         }
+        pane.kept = true;
         pane.place = place.clone();
         Some(place)
     }

@@ -107,12 +107,13 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 /// The layer itself.
 pub async fn gate(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let page = !request.uri().path().starts_with("/api/");
+    let native = crate::headers::is_native(request.headers());
     let mut response = match admit(&app, &mut request) {
         Ok(()) => next.run(request).await,
         Err(error) if page => refusal(&error),
         Err(error) => Problem(error).into_response(),
     };
-    crate::headers::harden(response.headers_mut(), &app.page_policy);
+    crate::headers::harden(response.headers_mut(), &app.page_policy, native);
     response
 }
 

@@ -17,19 +17,33 @@ pub fn page_policy(address: &str, remote_images: bool) -> String {
 /// For data that somebody else made: nothing runs, nothing loads.
 pub const DATA_POLICY: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
 
-static FIXED: [(HeaderName, &str); 6] = [
+static FIXED: [(HeaderName, &str); 5] = [
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
-    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     (HeaderName::from_static("permissions-policy"), "camera=(), microphone=(), geolocation=(), usb=()"),
 ];
 
+/// Cuts the tie to pages of other places that opened this one or were opened by it.
+const OPENER: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
+/// Whether a native window asks. It shows pages of this server alone and opens no others, so there is no tie to cut; and cutting
+/// it gives each window a web process of its own, at 200 MB each.
+pub fn is_native(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::USER_AGENT)
+        .and_then(|agent| agent.to_str().ok())
+        .is_some_and(|agent| agent.contains("GanderDesktop/"))
+}
+
 /// Adds what is not there yet.
-pub fn harden(headers: &mut HeaderMap, page_policy: &HeaderValue) {
+pub fn harden(headers: &mut HeaderMap, page_policy: &HeaderValue, native: bool) {
     for (name, value) in &FIXED {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if !native {
+        headers.entry(OPENER).or_insert(HeaderValue::from_static("same-origin"));
     }
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| page_policy.clone());
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

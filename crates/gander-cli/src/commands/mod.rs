@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::data_dir;
+use crate::desktop;
 use crate::failure::Failure;
 use crate::instance::Instance;
 use crate::launcher;
@@ -31,14 +32,14 @@ use crate::output::{Outcome, Output};
 
 /// A home for AI-agent chats that cannot lose one.
 ///
-/// Without a command: starts Gander, or finds the one that runs, and opens it in a browser. Where there is no display it prints
-/// an address that works once.
+/// Without a command: starts Gander, or finds the one that runs, and opens its windows (where `gander-desktop` is not installed, in a
+/// browser). Where there is no display it prints an address that works once.
 #[derive(Parser)]
 #[command(
     name = "gander",
     version = gander_upgrade::VERSION,
     after_help = "Examples:
-  gander                                   start, and open the last window
+  gander                                   start, and open all windows
   gander send --new \"What is in here?\" --wait
   gander sessions list
   gander verify                            recompute every hash
@@ -110,6 +111,9 @@ pub struct Context<'a> {
 pub fn run(cli: Cli, output: &Output) -> Result<Outcome, Failure> {
     let Some(command) = cli.command else {
         let context = Context::new(&cli.global, output)?;
+        if !cli.global.json {
+            desktop::instead(&context.data_dir, None);
+        }
         return in_runtime(async {
             context.right_version(true).await?;
             start::run(&context).await
@@ -122,6 +126,12 @@ pub fn run(cli: Cli, output: &Output) -> Result<Outcome, Failure> {
         Command::Manual(command) => command.run(output),
         command => {
             let context = Context::new(&cli.global, output)?;
+            if let Command::Open(open) = &command
+                && !open.browser
+                && !cli.global.json
+            {
+                desktop::instead(&context.data_dir, open.what.as_deref());
+            }
             in_runtime(async {
                 match &command {
                     // A new version is started by who drives an upgrade, to check.

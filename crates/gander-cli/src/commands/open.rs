@@ -22,7 +22,11 @@ use crate::view::{self, Window};
 pub struct Open {
     /// A session (its id, its whole name or a link to it) or a folder
     #[arg(value_name = "SESSION|FOLDER")]
-    what: Option<String>,
+    pub what: Option<String>,
+
+    /// In the browser, where native windows are installed as well
+    #[arg(long)]
+    pub browser: bool,
 }
 
 impl Open {

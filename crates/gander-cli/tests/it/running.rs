@@ -64,7 +64,7 @@ fn a_display_without_a_browser_still_gets_an_address() {
     assert_eq!(with("true"), true);
     assert_eq!(with("false"), false, "an opener that failed was taken for a browser");
     assert_eq!(with("no-such-browser"), false);
-    let shown = done(&gander(&home).env("DISPLAY", ":0").env("BROWSER", "false"), &["open"]);
+    let shown = done(&gander(&home).env("DISPLAY", ":0").env("BROWSER", "false"), &["open", "--browser"]);
     assert!(shown.contains("/auth?code="), "{shown}");
 }
 

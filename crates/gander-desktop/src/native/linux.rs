@@ -184,11 +184,11 @@ pub fn notify(app: &AppHandle, session: &str, title: &str, words: &str, events: 
             listen(&bus, &events);
             let actions: Vec<&str> = if session.is_empty() { vec![] } else { vec!["default", "Show"] };
             let hints = glib::VariantDict::new(None);
-            hints.insert("desktop-entry", "gander");
+            hints.insert("desktop-entry", "chat.gander.Gander");
             let asked = (
                 "Gander",
                 0u32,
-                "gander",
+                "chat.gander.Gander",
                 title.as_str(),
                 glib::markup_escape_text(&words).as_str(),
                 actions,

@@ -1,0 +1,238 @@
+// What people and machines do to native windows: close, kill, unplug, click a link, start twice.
+
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'node:test';
+import { alive, begin, COMPOSER, native, places, prompt, write } from './lib/desktop.js';
+import { Display } from './lib/display.js';
+import { projectIn } from './lib/places.js';
+import { until } from './lib/until.js';
+
+/** The descendants of a process that run this program. */
+function children(pid, program) {
+  const found = [];
+  for (const child of readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number)) {
+    try {
+      const parent = Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${child}/status`, 'utf8'))?.[1]);
+      if (parent !== pid) continue;
+      if (readlinkSync(`/proc/${child}/exe`).includes(program)) found.push(child);
+      found.push(...children(child, program));
+    } catch {
+      // It ended while we looked.
+    }
+  }
+  return found;
+}
+
+const named = (gander, session, name) => gander.api('PATCH', `sessions/${session}`, { name });
+
+test('a window is closed in the middle of a turn and comes back with its draft; the turn goes on', async (t) => {
+  const { desktop, display, gander } = await begin(t);
+  const other = await gander.post('windows');
+  await desktop.shown();
+  const [closing] = await desktop.open();
+  await named(gander, closing.session_id, 'Works on');
+  await named(gander, other.session_id, 'Stays');
+  await prompt(desktop, closing, '/stream 20 chunks 5 ms\n/hang');
+  await until('a turn that runs', async () => (await gander.session(closing.session_id)).running);
+  await write(desktop, closing, 'typed just before');
+  await display.key((await native(display, 'Works on')).id, 'ctrl+w');
+  await until('the closing', async () => !(await gander.get(`windows/${closing.id}`)).open);
+  await until('one native window', async () => (await display.windows()).length === 1);
+  assert.ok((await gander.session(closing.session_id)).running, 'the turn goes on');
+  assert.equal((await gander.get(`windows/${closing.id}`)).draft.text, 'typed just before', 'what was typed was saved before the window went');
+
+  await display.key((await native(display, 'Stays')).id, 'ctrl+shift+t');
+  await until('the window again', async () => (await display.windows()).length === 2);
+  await desktop.shown();
+  const page = await desktop.page(closing);
+  assert.equal(page.session, closing.session_id);
+  assert.equal(page.draft, 'typed just before');
+  assert.ok((await gander.session(closing.session_id)).running);
+  display.picture('desktop-closed-and-reopened');
+});
+
+test('two native windows on one session type at once; each keeps its own draft, both see what is said', async (t) => {
+  const { desktop, display, gander } = await begin(t);
+  const [one] = await desktop.open();
+  const two = await gander.post('windows', { session_id: one.session_id });
+  await desktop.shown();
+  const [first, second] = ['the first window writes this', 'and the second writes that'];
+  for (let at = 0; at < Math.max(first.length, second.length); at += 4) {
+    for (const [window, text] of [[one, first], [two, second]]) {
+      const piece = text.slice(at, at + 4);
+      if (piece) await (await desktop.at(window)).type(COMPOSER, piece);
+    }
+  }
+  for (const [window, text] of [[one, first], [two, second]]) {
+    await until('the draft', async () => (await gander.get(`windows/${window.id}`)).draft?.text === text);
+    assert.equal((await desktop.page(window)).draft, text);
+  }
+  await (await desktop.at(one)).type(COMPOSER, '\uE007');
+  for (const window of [one, two]) await until('the prompt in both', async () => (await desktop.page(window)).entries.includes('message'));
+  assert.equal((await desktop.page(one)).draft, '');
+  assert.equal((await desktop.page(two)).draft, second, "the other window's draft is its own");
+  display.picture('desktop-two-on-one-session');
+});
+
+test('a window of a display that is gone comes onto one that exists', async (t) => {
+  const { home, desktop, display, gander } = await begin(t, { width: 2600, height: 1000 });
+  const [window] = await desktop.open();
+  await named(gander, window.session_id, 'Far out');
+  const { id } = await native(display, 'Far out');
+  await display.xdotool('windowsize', '--sync', id, 700, 500, 'windowmove', '--sync', id, 1800, 300);
+  const kept = (await places(desktop)).get(window.id);
+  assert.ok(kept.x > 1700 && kept.width === 700, JSON.stringify(kept));
+  display.picture('desktop-wide-display');
+  process.kill(desktop.pid(), 'SIGTERM');
+  await desktop.over();
+  await display.stop();
+
+  const small = await new Display(home, { width: 1200, height: 900 }).start(t);
+  desktop.display = small;
+  Object.assign(desktop.environment, small.environment, { HOME: home });
+  await desktop.start();
+  const placed = await native(small, 'Far out');
+  small.picture('desktop-display-gone');
+  assert.ok(placed.x >= 0 && placed.x + placed.width <= 1200 && placed.y >= 0 && placed.y + placed.height <= 900, JSON.stringify(placed));
+  assert.deepEqual([placed.width, placed.height], [700, 500]);
+});
+
+test('the web process is killed: all pages come back by themselves, with what was typed', async (t) => {
+  const { desktop, display, gander } = await begin(t);
+  for (let count = 1; count < 3; count += 1) await gander.post('windows');
+  await desktop.shown();
+  const windows = await desktop.open();
+  for (const [index, window] of windows.entries()) await write(desktop, window, `draft ${index}`);
+  for (const [index, window] of windows.entries()) await until('the draft', async () => (await gander.get(`windows/${window.id}`)).draft?.text === `draft ${index}`);
+  const engines = children(desktop.pid(), 'WebKitWebProcess');
+  assert.equal(engines.length, 1, 'all windows share one web process');
+  process.kill(engines[0], 'SIGKILL');
+  await until('the pages to be gone', async () => (await desktop.open()).every((window) => !window.attached) || children(desktop.pid(), 'WebKitWebProcess').some((pid) => pid !== engines[0]));
+  await until('the pages to be back', async () => {
+    const now = await desktop.open();
+    return now.length === 3 && now.every((window) => window.attached) && !children(desktop.pid(), 'WebKitWebProcess').includes(engines[0]);
+  });
+  // The driver's session went with the process, so a person's keyboard says whether the text is in the page.
+  const [last] = (await display.windows()).slice(-1);
+  await display.key(last.id, 'End');
+  const typed = await until('what is typed to go on from what was', async () => {
+    await display.xdotool('key', 'alt+c', 'ctrl+End', 'x');
+    const drafts = await Promise.all(windows.map(async (window) => (await gander.get(`windows/${window.id}`)).draft?.text));
+    return drafts.find((text, index) => new RegExp(`^draft ${index}x+$`).test(text)) && drafts;
+  });
+  assert.equal(typed.filter((text, index) => text === `draft ${index}`).length, 2);
+  display.picture('desktop-web-process-killed');
+});
+
+test('a second start shows what it was given in the windows of the first, and ends', async (t) => {
+  const { home, desktop, display, gander } = await begin(t);
+  const [window] = await desktop.open();
+  await named(gander, window.session_id, 'The first');
+  const { id } = await native(display, 'The first');
+  const shell = desktop.pid();
+
+  await display.xdotool('windowminimize', '--sync', id);
+  await until('the journal to know', async () => (await gander.get(`windows/${window.id}`)).geometry?.minimized);
+  assert.deepEqual(await desktop.launch().ended, { code: 0, signal: null });
+  await until('the window in front', async () => (await display.xdotool('getactivewindow')).trim() === id);
+  await until('the journal to know', async () => (await gander.get(`windows/${window.id}`)).geometry?.minimized === false);
+
+  const folder = projectIn(home, 'another');
+  assert.equal((await desktop.launch(folder).ended).code, 0);
+  await until('a window more', async () => (await display.windows()).length === 2);
+  const added = (await desktop.open()).find((one) => one.id !== window.id);
+  assert.equal((await gander.session(added.session_id)).cwd, folder);
+
+  assert.equal((await desktop.launch(`gander://session/${window.session_id}`).ended).code, 0);
+  await until('the first in front', async () => (await display.xdotool('getactivewindow')).trim() === id);
+  assert.equal((await desktop.launch('The first').ended).code, 0);
+  assert.equal((await desktop.launch('No such session').ended).code, 2);
+  assert.equal((await desktop.open()).length, 2, 'nothing else was opened');
+  assert.equal(desktop.pid(), shell);
+});
+
+test('pages have no way into the shell; a link leads to the browser only after a yes', async (t) => {
+  const { home, desktop, display, gander } = await begin(t);
+  const [window] = await desktop.open();
+  const driver = await desktop.at(window);
+  const invoke = (command, args) =>
+    driver.executeAsync(
+      `const done = arguments[arguments.length - 1]; const tauri = window.__TAURI_INTERNALS__;
+       if (!tauri?.invoke) done('no way'); else tauri.invoke(arguments[0], arguments[1]).then((value) => done('ALLOWED ' + JSON.stringify(value)), (error) => done('refused: ' + error))`,
+      command,
+      args,
+    );
+  for (const [command, args] of [['plugin:app|version', {}], ['plugin:window|close', { label: 'w' }], ['plugin:event|emit', { event: 'e' }], ['plugin:webview|create_webview_window', { options: {} }], ['anything', {}]]) {
+    const answer = await invoke(command, args);
+    assert.match(answer, /^(refused: .*not (allowed|found)|no way)/i, `${command}: ${answer}`);
+  }
+  // Neither may it go anywhere else by itself.
+  const before = await driver.get('url');
+  await driver.execute("location.href = 'https://example.com/'");
+  await driver.execute("globalThis.open('file:///etc/passwd')");
+  assert.equal(await driver.get('url'), before);
+  assert.equal((await driver.handles()).length, 1);
+
+  const log = join(home, 'browsed');
+  await prompt(desktop, window, '/echo See [the page](https://example.com/a?b=c)');
+  await until('the link', async () => driver.execute(`return !!document.querySelector('[data-kind=message] a, [data-kind=message] [data-href]')`));
+  await driver.execute(`document.querySelector('[data-kind=message] a, [data-kind=message] [data-href]').click()`);
+  await until('the question', async () => driver.execute(`return !!document.querySelector('[data-testid=link-dialog]')`));
+  display.picture('desktop-link');
+  assert.ok(!existsSync(log), 'nothing was opened before somebody said so');
+  // A real click: a page may open nothing without one.
+  await driver.click('[data-testid=link-dialog] .actions button:last-child');
+  assert.equal(await until('the browser', () => existsSync(log) && readFileSync(log, 'utf8').trim()), 'https://example.com/a?b=c');
+  assert.equal(await driver.get('url'), before);
+});
+
+test('the last window closes Gander and comes back at the next start; SIGTERM ends in order', async (t) => {
+  const { desktop, display, gander } = await begin(t);
+  const [window] = await desktop.open();
+  await named(gander, window.session_id, 'The only one');
+  await write(desktop, window, '/stream 20 chunks 5 ms');
+  await display.key((await native(display, 'The only one')).id, 'ctrl+w');
+  await desktop.over();
+  await desktop.start();
+  const [back] = await desktop.open();
+  assert.equal(back.id, window.id, 'no other untouched chat was made');
+  assert.equal((await desktop.page(back)).draft, '/stream 20 chunks 5 ms');
+
+  await prompt(desktop, back, '\n/hang');
+  await until('a turn that runs', async () => (await gander.session(back.session_id)).running);
+  const { pid } = gander.runtime;
+  process.kill(desktop.pid(), 'SIGTERM');
+  await desktop.over();
+  assert.ok(!alive(pid));
+  await desktop.start();
+  assert.deepEqual((await desktop.open()).map((one) => one.id), [window.id]);
+  assert.ok((await gander.session(back.session_id)).interrupted, 'the turn was interrupted and recorded');
+  assert.equal((await gander.cli('verify', '--json')).code, 0);
+});
+
+test('32 native windows are live in one web process', async (t) => {
+  const { desktop, display, gander } = await begin(t);
+  for (let count = 1; count < 32; count += 1) await gander.post('windows');
+  await desktop.shown();
+  assert.equal((await display.windows()).length, 32);
+  const shell = desktop.pid();
+  const engines = children(shell, 'WebKitWebProcess');
+  assert.equal(engines.length, 1);
+  const kib = (pid) => Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]);
+  const all = [shell, ...children(shell, 'WebKit'), desktop.serverPid()].reduce((sum, pid) => sum + kib(pid), 0);
+  t.diagnostic(`32 windows: ${Math.round(kib(shell) / 1024)} MiB in the shell, ${Math.round(all / 1024)} MiB in all`);
+  assert.ok(all < 1.2 * 1024 * 1024, `${all} KiB`);
+  await prompt(desktop, (await desktop.open())[31], '/echo heard by all');
+  const session = (await desktop.open())[31].session_id;
+  await named(gander, session, 'Seen from everywhere');
+  for (const window of [0, 15, 30].map((index) => [...desktop.handles.keys()][index])) {
+    await desktop.at(window);
+    await until('the list of another window', () => desktop.driver.execute(`return document.body.innerText.includes('Seen from everywhere')`));
+  }
+  display.picture('desktop-32-windows');
+  await desktop.kill();
+  await desktop.start();
+  assert.equal((await display.windows()).length, 32);
+});
