@@ -114,6 +114,7 @@ test('the web process is killed: all pages come back by themselves, with what wa
     const now = await desktop.open();
     return now.length === 3 && now.every((window) => window.attached) && !children(desktop.pid(), 'WebKitWebProcess').includes(engines[0]);
   });
+  assert.equal(children(desktop.pid(), 'WebKitWebProcess').length, 1, 'they share one again');
   // The driver's session went with the process, so a person's keyboard says whether the text is in the page.
   const [last] = (await display.windows()).slice(-1);
   await display.key(last.id, 'End');
@@ -223,7 +224,9 @@ test('32 native windows are live in one web process', async (t) => {
   const kib = (pid) => Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]);
   const all = [shell, ...children(shell, 'WebKit'), desktop.serverPid()].reduce((sum, pid) => sum + kib(pid), 0);
   t.diagnostic(`32 windows: ${Math.round(kib(shell) / 1024)} MiB in the shell, ${Math.round(all / 1024)} MiB in all`);
-  assert.ok(all < 1.2 * 1024 * 1024, `${all} KiB`);
+  // Pages in a process each would take three times as much. (The driver and a debug build take their share; what a release takes
+  // stands in docs/BENCHMARKS.md.)
+  assert.ok(all < 1.6 * 1024 * 1024, `${all} KiB`);
   await prompt(desktop, (await desktop.open())[31], '/echo heard by all');
   const session = (await desktop.open())[31].session_id;
   await named(gander, session, 'Seen from everywhere');

@@ -76,10 +76,10 @@ fn made(app: &AppHandle, items: &[Item]) -> tauri::Result<Vec<MenuItem<tauri::Wr
     items.iter().map(one).collect()
 }
 
-/// The menu bar.
+/// The menu bar. Its menus have no letters: Alt with a letter is the page's.
 pub fn bar(app: &AppHandle) -> tauri::Result<Menu<tauri::Wry>> {
     let mut bar = MenuBuilder::new(app);
-    for (name, items) in [("&Chat", CHAT), ("&View", VIEW), ("&Window", WINDOW)] {
+    for (name, items) in [("Chat", CHAT), ("View", VIEW), ("Window", WINDOW)] {
         let mut menu = SubmenuBuilder::new(app, name);
         for item in made(app, items)? {
             if ["print", "quit", "full-screen", "settings"].contains(&item.id().0.as_str()) {

@@ -9,7 +9,7 @@ use gtk::prelude::*;
 use tauri::webview::{WebviewWindow, WebviewWindowBuilder};
 use tauri::{AppHandle, Wry};
 use tokio::sync::mpsc;
-use webkit2gtk::{SettingsExt as _, WebContextExt as _, WebView, WebViewExt as _};
+use webkit2gtk::{SettingsExt as _, WebContextExt as _, WebView, WebViewExt};
 
 use super::{QuitAnswer, label, quit_words};
 use crate::driver::{Event, Leaving, Told};
@@ -51,6 +51,10 @@ pub fn user_agent() -> String {
 /// What a new window needs beside what the builder knows.
 pub fn dress(window: &WebviewWindow, id: &str, events: &mpsc::Sender<Event>) {
     let Some(view) = view_of(window) else { return };
+    // Composited pages keep 40 MB of layers and surfaces each, which text does not need.
+    if let Some(settings) = WebViewExt::settings(&view) {
+        settings.set_hardware_acceleration_policy(webkit2gtk::HardwareAccelerationPolicy::Never);
+    }
     if let Some(context) = view.context() {
         let languages: Vec<String> = glib::language_names()
             .iter()
