@@ -31,7 +31,7 @@ test('five native windows come back after quitting, and after SIGKILL, at their 
     await until('a turn that runs', async () => (await gander.session((await gander.get(`windows/${streaming}`)).session_id)).running);
   });
 
-  await t.test('they are moved, resized and put in full screen, and the journal knows', async () => {
+  await t.test('they are moved and resized, and the journal knows', async () => {
     const one = await native(display, 'The finished one');
     await display.xdotool('windowsize', '--sync', one.id, 700, 500, 'windowmove', '--sync', one.id, 820, 610);
     const other = await native(display, 'The streaming one');

@@ -99,6 +99,42 @@ test('a window of a display that is gone comes onto one that exists', async (t) 
   assert.deepEqual([placed.width, placed.height], [700, 500]);
 });
 
+test('full screen, zoom and minimised come back, and the place below them', async (t) => {
+  const { desktop, display, gander } = await begin(t);
+  const other = await gander.post('windows');
+  await desktop.shown();
+  const [one] = await desktop.open();
+  await named(gander, one.session_id, 'Full');
+  await named(gander, other.session_id, 'Small');
+  const full = await native(display, 'Full');
+  await display.xdotool('windowsize', '--sync', full.id, 800, 600, 'windowmove', '--sync', full.id, 300, 200);
+  const kept = (await places(desktop)).get(one.id);
+  await display.key(full.id, 'F11');
+  await display.xdotool('key', 'ctrl+equal');
+  await until('full screen and zoom in the journal', async () => {
+    const { geometry } = await gander.get(`windows/${one.id}`);
+    return geometry?.fullscreen && geometry.zoom === 1.1;
+  });
+  await display.xdotool('windowminimize', '--sync', (await native(display, 'Small')).id);
+  await until('minimised in the journal', async () => (await gander.get(`windows/${other.id}`)).geometry?.minimized);
+  display.picture('desktop-full-screen');
+
+  process.kill(desktop.pid(), 'SIGTERM');
+  await desktop.over();
+  await desktop.start();
+  await until('the whole screen', async () => {
+    const { x, y, width, height } = await native(display, 'Full');
+    return x === 0 && y === 0 && width === display.width && height === display.height;
+  });
+  assert.equal((await display.windows()).length, 1, 'the other one stays minimised');
+  assert.ok((await gander.get(`windows/${other.id}`)).geometry.minimized);
+  await display.key((await native(display, 'Full')).id, 'F11');
+  await until('its place again', async () => {
+    const { geometry } = await gander.get(`windows/${one.id}`);
+    return !geometry.fullscreen && ['x', 'y', 'width', 'height', 'zoom'].every((name) => geometry[name] === { ...kept, zoom: 1.1 }[name]);
+  });
+});
+
 test('the web process is killed: all pages come back by themselves, with what was typed', async (t) => {
   const { desktop, display, gander } = await begin(t);
   for (let count = 1; count < 3; count += 1) await gander.post('windows');

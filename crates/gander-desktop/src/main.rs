@@ -90,7 +90,12 @@ async fn alone_or_told(data_dir: &Path, own: &Path, what: &str) -> Result<Option
         // A killed process holds the lock until the last of its threads is gone, and shows nothing any more.
         let shows = folder::holder(own).is_some_and(host::alive);
         if shows && let Some(server) = Host::find(data_dir).await {
-            return driver::show(&server, what).await.map(|()| None);
+            match driver::show(&server, what).await {
+                Ok(()) => return Ok(None),
+                Err(words) if server.answers().await => return Err(words),
+                // It is ending, with the windows: then this process shows them.
+                Err(_) => {}
+            }
         }
         if Instant::now() > until {
             let holder = folder::holder(own).map(|pid| format!(" (process {pid})")).unwrap_or_default();

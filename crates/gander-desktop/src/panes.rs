@@ -232,6 +232,13 @@ impl Panes {
         }
     }
 
+    /// Out of sight, while what is behind them ends.
+    pub fn hide_all(&self) {
+        for pane in self.all.values() {
+            let _ = pane.window.hide();
+        }
+    }
+
     pub fn focus(&mut self, id: &str) {
         if let Some(pane) = self.all.get(id)
             && !pane.place.minimized
