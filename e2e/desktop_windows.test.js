@@ -135,6 +135,37 @@ test('full screen, zoom and minimised come back, and the place below them', asyn
   });
 });
 
+test('quitting can wait for the agent to finish', async (t) => {
+  const { desktop, display, gander } = await begin(t);
+  const [window] = await desktop.open();
+  await named(gander, window.session_id, 'Finishes');
+  await prompt(desktop, window, '/stream 200 chunks 40 ms');
+  await until('a turn that runs', async () => (await gander.session(window.session_id)).running);
+  await display.key((await native(display, 'Finishes')).id, 'ctrl+q');
+  const asked = await native(display, 'Gander');
+  await display.key(asked.id, 'alt+f');
+  await desktop.over();
+  await desktop.start();
+  const session = await gander.session(window.session_id);
+  assert.ok(!session.running && !session.interrupted);
+  const said = await gander.entries(window.session_id);
+  assert.ok(JSON.stringify(said).includes('chunk 200 of 200'));
+});
+
+test('what happens in a window that nobody looks at is told', async (t) => {
+  const { desktop, display, gander } = await begin(t);
+  const other = await gander.post('windows');
+  await desktop.shown();
+  const [one] = await desktop.open();
+  await named(gander, one.session_id, 'Looked at');
+  await named(gander, other.session_id, 'Elsewhere');
+  const told = await display.notifications();
+  await display.key((await native(display, 'Looked at')).id, 'Escape');
+  for (const window of [one, other]) await gander.send(window.session_id, '/echo said');
+  await until('the notification', () => told.text.includes('Elsewhere') && told.text.includes('The agent is done.'));
+  assert.ok(!told.text.includes('Looked at'), told.text);
+});
+
 test('the web process is killed: all pages come back by themselves, with what was typed', async (t) => {
   const { desktop, display, gander } = await begin(t);
   for (let count = 1; count < 3; count += 1) await gander.post('windows');

@@ -85,6 +85,16 @@ export class Display {
     await this.xdotool('key', keys);
   }
 
+  /** What is said to the notification service from now on: `text` grows. */
+  async notifications() {
+    const told = { text: '' };
+    const monitor = this.#child('dbus-monitor', ['--session', "interface='org.freedesktop.Notifications'"], this.environment, ['ignore', 'pipe', 'ignore']);
+    monitor.stdout.on('data', (data) => (told.text += data));
+    // It says so when it listens.
+    await until('the monitor', () => told.text !== '');
+    return told;
+  }
+
   /** Keeps a picture of the whole screen for people to look at. */
   picture(name) {
     mkdirSync(ARTEFACTS, { recursive: true });

@@ -62,6 +62,12 @@ fn run() -> Result<(), String> {
     let filter = tracing_subscriber::EnvFilter::try_from_env("GANDER_LOG").unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
 
+    if !native::has_display() {
+        return Err(
+            "There is no display to show windows on. Use a browser elsewhere with `gander serve` and `gander open`."
+                .into(),
+        );
+    }
     let data_dir = folder::choose(arguments.data_dir)?;
     let own = folder::own(&data_dir).map_err(|error| format!("{} cannot be used: {error}.", data_dir.display()))?;
     let what = arguments.what.map(|what| what.to_string_lossy().into_owned());

@@ -21,6 +21,12 @@ pub fn label() -> String {
     format!("{LABEL}{}", env!("CARGO_PKG_VERSION"))
 }
 
+/// Whether there is a screen.
+pub fn has_display() -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    cfg!(any(target_os = "macos", windows)) || set("DISPLAY") || set("WAYLAND_DISPLAY")
+}
+
 /// Where the web engine keeps what pages store: per data folder, as the pages are.
 pub struct WebFolder(pub PathBuf);
 
