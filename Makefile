@@ -57,6 +57,8 @@ bench: web ## Measure speed and memory beside the machine's floors; writes docs/
 
 package: web ## Build a release and put it into a .deb, and into a signed package with KEY=FILE (a minisign secret key).
 	@cargo build --release --quiet --package gander-cli --bin gander
+	@if pkg-config --exists webkit2gtk-4.1 dbus-1 2>/dev/null; then cargo build --release --quiet --package gander-desktop; \
+	  else echo 'gander: WebKitGTK 4.1 to build on is not here: the package will have no native windows.' >&2; fi
 	@$(XTASK) deb target/release/gander $$([ -x target/release/gander-desktop ] && echo --desktop target/release/gander-desktop)
 	@$(if $(KEY)$(GANDER_SIGNING_KEY),cargo run --quiet --package xtask --features package -- package target/release/gander $(if $(KEY),--key $(KEY)))
 

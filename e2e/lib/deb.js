@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { appendFileSync, chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ROOT } from './places.js';
+import { DESKTOP, ROOT } from './places.js';
 import { INSTALLED, NEXT } from './upgrade.js';
 
 const XTASK = join(ROOT, 'target/debug/xtask');
@@ -20,7 +20,7 @@ export function packages() {
   if (!built) {
     const out = mkdtempSync(join(tmpdir(), 'gander-deb-'));
     process.once('exit', () => rmSync(out, { recursive: true, force: true }));
-    const make = (program) => run(XTASK, ['deb', program, '--fast', '--out', out], { cwd: ROOT }).trim();
+    const make = (program) => run(XTASK, ['deb', program, '--desktop', DESKTOP, '--fast', '--out', out], { cwd: ROOT }).trim();
     built = { old: make(INSTALLED), next: make(NEXT) };
   }
   return built;
@@ -34,6 +34,7 @@ export class Installation {
     for (const file of ['status', 'available']) appendFileSync(join(this.root, 'var/lib/dpkg', file), '');
     chmodSync(this.root, 0o755);
     this.program = join(this.root, 'usr/bin/gander');
+    this.desktop = join(this.root, 'usr/bin/gander-desktop');
   }
 
   /** `dpkg -i`, as on a system. What the package depends on is not in this root. */
