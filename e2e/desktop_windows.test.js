@@ -129,10 +129,15 @@ test('full screen, zoom and minimised come back, and the place below them', asyn
   assert.equal((await display.windows()).length, 1, 'the other one stays minimised');
   assert.ok((await gander.get(`windows/${other.id}`)).geometry.minimized);
   await display.key((await native(display, 'Full')).id, 'F11');
-  await until('its place again', async () => {
+  const where = ({ x, y, width, height, zoom, fullscreen }) => JSON.stringify({ x, y, width, height, zoom, fullscreen });
+  const wanted = where({ ...kept, zoom: 1.1, fullscreen: false });
+  await until(`its place again, ${wanted}`, async () => {
     const { geometry } = await gander.get(`windows/${one.id}`);
-    return !geometry.fullscreen && ['x', 'y', 'width', 'height', 'zoom'].every((name) => geometry[name] === { ...kept, zoom: 1.1 }[name]);
+    if (where(geometry) !== wanted) throw new Error(where(geometry));
+    return true;
   });
+  const shown = await native(display, 'Full');
+  assert.deepEqual([shown.width, shown.height], [800, 600]);
 });
 
 test('quitting can wait for the agent to finish', async (t) => {

@@ -47,6 +47,8 @@ struct Pane {
     place: Geometry,
     /// The journal has a place for it.
     kept: bool,
+    /// It was opened maximised or in full screen, so the window manager does not know the place below that.
+    put_back: bool,
 }
 
 /// All of them.
@@ -190,7 +192,8 @@ impl Panes {
         if place.minimized {
             window.minimize()?;
         }
-        self.all.insert(new.id, Pane { window, place, kept });
+        let put_back = place.maximized || place.fullscreen;
+        self.all.insert(new.id, Pane { window, place, kept, put_back });
         Ok(if first { Opened::First } else { Opened::Related })
     }
 
@@ -270,8 +273,13 @@ impl Panes {
         place.fullscreen = window.is_fullscreen().ok()?;
         place.minimized = window.is_minimized().ok()?;
         if !(place.maximized || place.fullscreen || place.minimized) {
-            let (x, y, width, height) = native::place(window)?;
-            place = Geometry { x, y, width, height, ..place };
+            if std::mem::take(&mut pane.put_back) {
+                let _ = window.set_size(LogicalSize::new(place.width, place.height));
+                let _ = window.set_position(LogicalPosition::new(place.x, place.y));
+            } else {
+                let (x, y, width, height) = native::place(window)?;
+                place = Geometry { x, y, width, height, ..place };
+            }
         }
         place.display = window.current_monitor().ok().flatten().and_then(|monitor| monitor.name().cloned());
         if pane.kept && place == pane.place {

@@ -9,7 +9,7 @@ fn desktop(home: &std::path::Path, arguments: &[&str]) -> Output {
         .env("HOME", home)
         .env("GANDER_HOME", home.join("data"))
         .output()
-        .unwrap()
+        .expect("the built program runs")
 }
 
 #[test]
