@@ -52,7 +52,8 @@ proof-upgrade: web ## Kill upgrades between two versions 200 times; GANDER_KILLS
 	@GANDER_KILLS=161 .ci/e2e upgrade_kills.test.js
 
 bench: web ## Measure speed and memory beside the machine's floors; writes docs/BENCHMARKS.md.
-	@cargo build --release --quiet --package gander-cli
+	@cargo build --release --quiet --package gander-cli --bin gander
+	@cargo build --release --quiet --package gander-cli --bin gander-next --features gander-cli/next-version
 	@cargo run --release --quiet --package xtask --features bench -- bench
 
 package: web ## Build a release and put it into a .deb, and into a signed package with KEY=FILE (a minisign secret key).

@@ -8,6 +8,7 @@ mod process;
 mod served;
 mod stats;
 mod store;
+mod upgrade;
 mod vault;
 
 use std::error::Error;
@@ -24,7 +25,7 @@ pub fn ms(milliseconds: f64) -> String {
 }
 
 /// What can be measured apart.
-const PARTS: &[&str] = &["journal", "server", "vault"];
+const PARTS: &[&str] = &["journal", "server", "vault", "upgrade"];
 
 /// Measures `parts`, or all of them, and only then keeps the figures.
 pub fn run(parts: &[&str]) -> ExitCode {
@@ -70,6 +71,11 @@ fn measure(parts: &[&str]) -> Result<()> {
         eprintln!("bench: the vault");
         fresh_copy(&seed, &home)?;
         vault::measure(&binary, &home, &mut figures)?;
+    }
+    if wanted("upgrade") {
+        eprintln!("bench: an upgrade");
+        fresh_copy(&seed, &home)?;
+        upgrade::measure(&binary, &root.join("target/release/gander-next"), &home, &mut figures)?;
     }
 
     let table = stats::table(&figures);

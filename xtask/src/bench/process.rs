@@ -61,6 +61,12 @@ impl Serve {
         kernel_figure(self.child.id(), file, name)
     }
 
+    /// Waits until it has ended by itself, and well.
+    pub fn ended(mut self) -> io::Result<()> {
+        let ended = self.child.wait()?;
+        if ended.success() { Ok(()) } else { Err(io::Error::other(format!("ended with {ended}"))) }
+    }
+
     /// Asks it to end, as a service manager does, and waits until it has.
     pub fn stop(mut self) -> io::Result<()> {
         let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;

@@ -11,7 +11,7 @@ use super::process::Serve;
 use super::stats::{Figure, Samples};
 use super::{Result, floor, ms};
 
-const WINDOWS: usize = 32;
+pub const WINDOWS: usize = 32;
 const SEARCHES: usize = 300;
 /// An answer of 8 KB over 30 s: 750 chunks of 11 bytes.
 const ANSWER_CHUNKS: u64 = 750;
@@ -40,7 +40,7 @@ pub fn measure(binary: &Path, home: &Path, figures: &mut Vec<Figure>) -> Result<
 }
 
 /// Opens 32 windows on 32 sessions, waits until all is indexed, and stops cleanly.
-fn prepare(binary: &Path, home: &Path) -> Result<()> {
+pub fn prepare(binary: &Path, home: &Path) -> Result<()> {
     let serve = Serve::start(binary, home)?;
     let mut client = serve.client()?;
     let sessions = client.get("/api/v1/sessions?limit=32")?;

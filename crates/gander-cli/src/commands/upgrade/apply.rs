@@ -7,7 +7,7 @@ use gander_upgrade::host::Host;
 use gander_upgrade::keys::Keys;
 
 use super::super::Context;
-use super::{document, failed, new_id, told};
+use super::{done, failed, new_id, told};
 use crate::failure::Failure;
 use crate::launcher;
 use crate::output::Outcome;
@@ -72,7 +72,7 @@ impl Apply {
         };
         host.let_go().await;
         applied.map_err(|error| failed(&error))?;
-        let document = document(context)?;
+        let document = done(context)?;
         context.output.result(&document, || told(&document));
         Ok(Outcome::Done)
     }

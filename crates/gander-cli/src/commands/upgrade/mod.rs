@@ -183,7 +183,14 @@ fn told_installed(installed: &Value) -> Option<String> {
     Some(format!("Gander {} is installed {what}.", installed["version"].as_str().unwrap_or_default()))
 }
 
-/// The document of `upgrade status`, which `apply` and `rollback` end with.
+/// What `apply` and `rollback` end with: the same, said by the version that serves now.
+fn done(context: &Context<'_>) -> Result<Value, Failure> {
+    let mut document = document(context)?;
+    document["version"] = document["last"]["to"].clone();
+    Ok(document)
+}
+
+/// The document of `upgrade status`.
 fn document(context: &Context<'_>) -> Result<Value, Failure> {
     let unreadable = |error: &dyn std::error::Error| {
         Failure::new("How the last upgrade went cannot be read.", "Look at the folder `upgrade`.").because(error)

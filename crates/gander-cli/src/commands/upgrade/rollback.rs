@@ -6,7 +6,7 @@ use gander_upgrade::host::Host;
 
 use super::super::Context;
 use super::apply::say;
-use super::{document, failed, new_id, told};
+use super::{done, failed, new_id, told};
 use crate::failure::Failure;
 use crate::launcher;
 use crate::output::Outcome;
@@ -40,7 +40,7 @@ impl Rollback {
         let back = driver::back(&order, &mut host, &mut tell).await;
         host.let_go().await;
         back.map_err(|error| failed(&error))?;
-        let document = document(context)?;
+        let document = done(context)?;
         context.output.result(&document, || told(&document));
         Ok(Outcome::Done)
     }
