@@ -158,7 +158,7 @@ export class Desktop {
 
 /** A desktop with one window, on a screen of its own. */
 export async function begin(t, size) {
-  const home = temporaryHome(t);
+  const home = temporaryHome();
   const display = await new Display(home, size).start(t);
   const desktop = new Desktop(t, home, display, { GANDER_SCRATCH_PACE_MS: '0' });
   await desktop.start();
