@@ -1,9 +1,10 @@
 //! G2, G4, G12: a damaged session is healed with what was kept elsewhere, where it fits; else nothing is touched.
 
+use gander_journal::witness;
 use gander_model::{Entry, Seq, SessionId};
 use rusqlite::{Connection, params};
 
-use crate::support::{Bench, bench, send, tamper, turn_id};
+use crate::support::{Bench, bench, send, tamper, turn_id, until};
 
 /// Two sessions whose entries lie between each other's.
 fn two() -> (Bench, SessionId, SessionId) {
@@ -13,6 +14,11 @@ fn two() -> (Bench, SessionId, SessionId) {
         bench.turn(bad, n, "Hello", "Hi");
         bench.turn(good, n, "Hello", "Hi");
     }
+    // What is harmed was witnessed before. A witness follows the commits, and one that follows the harm knows of it.
+    let root = bench.journal.read(|r| r.root()).unwrap();
+    until("a witness of the last commit", || {
+        witness::read(bench.dir.path()).unwrap().is_some_and(|witness| witness.root == root)
+    });
     (bench, bad, good)
 }
 
