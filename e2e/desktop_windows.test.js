@@ -1,12 +1,13 @@
 // What people and machines do to native windows: close, kill, unplug, click a link, start twice.
 
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { copyFileSync, existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import { alive, begin, COMPOSER, native, places, prompt, write } from './lib/desktop.js';
+import { alive, begin, COMPOSER, Desktop, native, places, prompt, write } from './lib/desktop.js';
 import { Display } from './lib/display.js';
-import { projectIn } from './lib/places.js';
+import { DESKTOP, projectIn, temporaryHome } from './lib/places.js';
 import { until } from './lib/until.js';
 
 /** The descendants of a process that run this program. */
@@ -283,6 +284,22 @@ test('the last window closes Gander and comes back at the next start; SIGTERM en
   assert.deepEqual((await desktop.open()).map((one) => one.id), [window.id]);
   assert.ok((await gander.session(back.session_id)).interrupted, 'the turn was interrupted and recorded');
   assert.equal((await gander.cli('verify', '--json')).code, 0);
+});
+
+test('without the program that serves it says so, and ends when that was read', async (t) => {
+  const home = temporaryHome();
+  const display = await new Display(home).start(t);
+  const desktop = new Desktop(t, home, display);
+  // Nothing beside it, and nothing on the path.
+  const alone = join(home, 'gander-desktop');
+  copyFileSync(DESKTOP, alone);
+  const child = spawn(alone, [], { env: { ...desktop.environment, PATH: '/usr/bin:/bin' }, stdio: 'ignore' });
+  const ended = new Promise((end) => child.once('exit', end));
+  const said = await native(display, 'Gander');
+  display.picture('desktop-not-started');
+  await display.key(said.id, 'alt+c');
+  assert.equal(await ended, 2);
+  assert.ok(!existsSync(join(desktop.home, 'journal.db')));
 });
 
 test('32 native windows are live in one web process', async (t) => {

@@ -166,11 +166,9 @@ impl Driver {
             }
             Heard::Failed(words) => {
                 tracing::error!("{words}");
-                let _ = on_main(&self.app, move |app, _| {
-                    native::say(app, "Gander could not be started.", &words);
-                    app.exit(2);
-                })
-                .await;
+                // It is read before it goes; then the application ends.
+                let _ = on_main(&self.app, move |app, _| native::say_last(app, "Gander could not be started.", &words))
+                    .await;
                 return false;
             }
         }

@@ -41,7 +41,7 @@ const SECOND_PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(words) => {
             let _ = writeln!(std::io::stderr(), "gander-desktop: {words}");
             ExitCode::from(2)
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<(), String> {
+fn run() -> Result<ExitCode, String> {
     let program = link::ProgramFile::this();
     let arguments = Arguments::read(std::env::args_os().skip(1)).map_err(|what| format!("{what}.\n\n{USAGE}"))?;
     if let Some(print) = arguments.print {
@@ -57,7 +57,8 @@ fn run() -> Result<(), String> {
             Print::Usage => USAGE.to_owned(),
             Print::Version => format!("gander-desktop {}\n", env!("CARGO_PKG_VERSION")),
         };
-        return std::io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string());
+        let printed = std::io::stdout().write_all(text.as_bytes());
+        return printed.map(|()| ExitCode::SUCCESS).map_err(|error| error.to_string());
     }
     let filter = tracing_subscriber::EnvFilter::try_from_env("GANDER_LOG").unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
@@ -77,11 +78,10 @@ fn run() -> Result<(), String> {
         .build()
         .map_err(|error| format!("Threads could not be started: {error}."))?;
     let lock = runtime.block_on(alone_or_told(&data_dir, &own, what.as_deref().unwrap_or_default()))?;
-    if let Some(lock) = lock {
-        first(&runtime, program, &data_dir, &own, what);
-        lock.release();
-    }
-    Ok(())
+    let Some(lock) = lock else { return Ok(ExitCode::SUCCESS) };
+    let code = first(&runtime, program, &data_dir, &own, what);
+    lock.release();
+    Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// The lock, if this process is the one that shows the windows. Else the one that does is told, through the server, what to
@@ -111,14 +111,14 @@ async fn alone_or_told(data_dir: &Path, own: &Path, what: &str) -> Result<Option
     }
 }
 
-/// Shows the windows, until they are quit.
+/// Shows the windows, until they are quit; gives the exit status.
 fn first(
     runtime: &tokio::runtime::Runtime,
     program: Option<link::ProgramFile>,
     data_dir: &Path,
     own: &Path,
     what: Option<String>,
-) {
+) -> i32 {
     tauri::async_runtime::set(runtime.handle().clone());
     let (events, heard) = mpsc::channel(EVENTS);
     let (stops, stopped) = mpsc::channel(1);
@@ -147,7 +147,7 @@ fn first(
         Ok(app) => app,
         Err(error) => {
             tracing::error!(%error, "the windows cannot be shown here");
-            return;
+            return 2;
         }
     };
     app.run_return(move |_, event| match event {
@@ -155,7 +155,7 @@ fn first(
         // The last native window's end is not the application's: the driver decides that.
         RunEvent::ExitRequested { code: None, api, .. } => api.prevent_exit(),
         _ => {}
-    });
+    })
 }
 
 /// The end of the operating system's session, or somebody's wish: this process ends in order, in time.

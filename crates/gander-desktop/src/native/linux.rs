@@ -119,9 +119,22 @@ fn dialog(kind: gtk::MessageType, title: &str, words: &str) -> gtk::MessageDialo
 
 /// Says something that went wrong.
 pub fn say(_app: &AppHandle, title: &str, words: &str) {
+    said(title, words, || {});
+}
+
+/// Says why this program ends, and ends it when that was read.
+pub fn say_last(app: &AppHandle, title: &str, words: &str) {
+    let app = app.clone();
+    said(title, words, move || app.exit(2));
+}
+
+fn said(title: &str, words: &str, then: impl Fn() + 'static) {
     let dialog = dialog(gtk::MessageType::Warning, title, words);
     dialog.add_button("_Close", gtk::ResponseType::Close);
-    dialog.connect_response(|dialog, _| dialog.close());
+    dialog.connect_response(move |dialog, _| {
+        dialog.close();
+        then();
+    });
     dialog.show_all();
 }
 

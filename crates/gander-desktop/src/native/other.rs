@@ -43,6 +43,11 @@ pub fn say(_app: &AppHandle, title: &str, words: &str) {
     tracing::error!("{title} {words}");
 }
 
+pub fn say_last(app: &AppHandle, title: &str, words: &str) {
+    say(app, title, words);
+    app.exit(2);
+}
+
 /// Without a dialog turns are interrupted, which loses nothing.
 pub fn ask_quit(_app: &AppHandle, _running: usize, _unsaved: usize, leaving: Leaving, events: mpsc::Sender<Event>) {
     tell(&events, Told::Answered(QuitAnswer::Interrupt, leaving));
