@@ -35,18 +35,22 @@ struct Pretended {
     place: Place,
     lock: Option<Lock>,
     asked: Option<HandOver>,
+    /// The program that runs; where there is one, it ran before the driver came.
+    running: Option<PathBuf>,
+    /// A file, and what a package manager writes there while the old version hands over.
+    replaced: Option<(PathBuf, String)>,
 }
 
 impl Pretended {
     fn new(place: &Place) -> Self {
-        Self { place: place.clone(), lock: None, asked: None }
+        Self { place: place.clone(), lock: None, asked: None, running: None, replaced: None }
     }
 }
 
 impl Host for Pretended {
     async fn about(&mut self) -> Result<About, Trouble> {
         self.lock = Some(take(&self.place));
-        let program = PathBuf::from("/bin/sh");
+        let program = self.running.clone().unwrap_or_else(|| PathBuf::from("/bin/sh"));
         Ok(About {
             version: version("1.0.0"),
             format: 1,
@@ -54,7 +58,7 @@ impl Host for Pretended {
             program,
             pid: std::process::id(),
             port: None,
-            was_running: false,
+            was_running: self.running.is_some(),
         })
     }
 
@@ -65,6 +69,9 @@ impl Host for Pretended {
 
     async fn hand_over(&mut self, ask: &HandOver) -> Result<(), Trouble> {
         self.asked = Some(ask.clone());
+        if let Some((path, text)) = &self.replaced {
+            script(path, text);
+        }
         Ok(())
     }
 
@@ -395,4 +402,79 @@ fn a_second_driver_is_refused_and_told_who_drives() {
     assert_eq!(who.pid, std::process::id());
     drop(lock);
     assert!(State::read(&place).unwrap().is_none(), "nothing was begun");
+}
+
+/// A program that says that it is this version, and answers when it is to serve.
+fn says(version: &str, format: u32) -> String {
+    let is = json!({"version": version, "target": TARGET, "reads_format": 1, "writes_format": format});
+    format!("#!/bin/sh\ncase $1 in upgrade) echo '{is}';; serve) printf %s {version} > \"$3/answers\";; esac\n")
+}
+
+/// Written beside, then renamed, as a package manager does it.
+fn script(path: &Path, text: &str) {
+    let beside = path.with_extension("new");
+    fs::write(&beside, text).unwrap();
+    fs::set_permissions(&beside, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(&beside, path).unwrap();
+}
+
+fn adopt(place: &Place, running: Option<&Path>, installed: &Path, then: Option<&str>) -> Result<State, UpgradeError> {
+    let order = order(place, 1);
+    drive(
+        async |host| {
+            host.running = running.map(Path::to_owned);
+            host.replaced = then.map(|text| (installed.to_owned(), text.to_owned()));
+            driver::adopt(&order, installed, host, &mut |_| {}).await
+        },
+        place,
+    )
+}
+
+#[test]
+fn g10_a_program_that_is_replaced_again_in_the_middle_takes_nothing_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::new(folder.path().join("data"));
+    fs::create_dir_all(place.data_dir()).unwrap();
+    fs::write(place.data_dir().join("journal.db"), BEFORE).unwrap();
+    let (running, installed) = (folder.path().join("running"), folder.path().join("installed"));
+    script(&running, &says("1.0.0", 1));
+    script(&installed, &says("2.0.0", 2));
+    let Err(UpgradeError::RolledBack(state)) = adopt(&place, Some(&running), &installed, Some(&says("3.0.0", 2)))
+    else {
+        panic!("it was not rolled back")
+    };
+    assert!(state.failed.as_ref().unwrap().contains("is gander 3.0.0 by now"), "{:?}", state.failed);
+    // The old version runs, from where it was kept, and only a program of the version that failed is held back by it.
+    assert_eq!(fs::read_to_string(place.data_dir().join("answers")).unwrap(), "1.0.0");
+    assert_eq!(state.from.program, place.program(&version("1.0.0")));
+    assert_eq!(fs::read_to_string(&state.from.program).unwrap(), says("1.0.0", 1));
+    let pointer = Pointer::read(&place).unwrap().unwrap();
+    assert_eq!(pointer.version, version("1.0.0"));
+    assert!(pointer.leads(&version("2.0.0")) && !pointer.leads(&version("3.0.0")));
+    assert_eq!(fs::read_to_string(place.data_dir().join("journal.db")).unwrap(), BEFORE);
+}
+
+#[test]
+fn g10_an_installed_program_that_does_not_fit_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::new(folder.path().join("data"));
+    fs::create_dir_all(place.data_dir()).unwrap();
+    let (running, installed) = (folder.path().join("running"), folder.path().join("installed"));
+    script(&running, &says("1.0.0", 1));
+    for (says, why) in [(says("0.9.0", 1), "older"), (says("1.0.0", 1), "serves now"), (says("2.0.0", 0), "format")] {
+        script(&installed, &says);
+        match adopt(&place, Some(&running), &installed, None) {
+            Err(UpgradeError::Installed(error)) => assert!(error.to_string().contains(why), "{error}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    // What runs is not what it says: it could not be gone back to.
+    script(&installed, &says("2.0.0", 1));
+    script(&running, &says("1.5.0", 1));
+    match adopt(&place, Some(&running), &installed, None) {
+        Err(UpgradeError::Abandoned(state)) => assert!(state.failed.as_ref().unwrap().contains("1.5.0"), "{state:?}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(!place.program(&version("1.0.0")).exists() && Pointer::read(&place).unwrap().is_none());
+    assert!(matches!(adopt(&place, None, &installed, None), Err(UpgradeError::NobodyServes)));
 }
