@@ -22,7 +22,9 @@ test('five native windows stay where they are while the next package is installe
   installation.install(packages().old);
   const gander = new Upgradable(t, home, display.environment);
   gander.program = installation.program;
-  const shell = spawn(installation.desktop, [], { env: gander.environment, stdio: 'ignore' });
+  const shell = spawn(installation.desktop, [], { env: { ...gander.environment, GANDER_LOG: 'warn,gander_desktop=info' }, stdio: ['ignore', 'ignore', 'pipe'] });
+  let shellSaid = '';
+  shell.stderr.on('data', (data) => (shellSaid += data));
   await until('a server', async () => {
     gander.attach();
     return (await gander.get('health')).version === OLD;
@@ -54,6 +56,9 @@ test('five native windows stay where they are while the next package is installe
       last = JSON.stringify(now);
       if (!rests) await new Promise((later) => setTimeout(later, 1_200));
       return rests && now;
+    }).catch((error) => {
+      display.picture('deb-desktop-restless');
+      throw new Error(`no rest: ${last}\n${shellSaid}`, { cause: error });
     });
   };
   const one = (await rest()).native.find(({ title }) => title.startsWith('The finished one'));

@@ -88,10 +88,24 @@ impl Host {
                 }
                 // Somebody else was faster, or an upgrade was under way and has ended: then there is one to find.
                 Err(_) if Self::find(&self.data_dir).await.is_some() => {}
-                Err(why) if Instant::now() > until || !why.again => return Err(why.words),
+                Err(why) if Instant::now() > until || !(why.again || self.is_held()) => return Err(why.words),
                 Err(_) => sleep(POLL * 8).await,
             }
         }
+    }
+
+    /// Whether somebody holds the journal, and will answer in a moment: a version that takes over.
+    #[cfg(unix)]
+    fn is_held(&self) -> bool {
+        let Ok(lock) = File::open(self.data_dir.join("journal.lock")) else { return false };
+        let shared = rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockShared);
+        matches!(shared, Err(rustix::io::Errno::WOULDBLOCK))
+    }
+
+    /// Elsewhere nobody takes over.
+    #[cfg(not(unix))]
+    fn is_held(&self) -> bool {
+        false
     }
 
     fn found(&mut self, server: Server, is_ours: bool) {
