@@ -19,7 +19,7 @@ use crate::error::ApiError;
 use crate::feed::Live as LiveChange;
 use crate::feed::with_sources;
 use crate::gate::{self, Gate, Passed};
-use crate::jobs::{Jobs, Kind};
+use crate::jobs::{self, Jobs};
 use crate::live::Live;
 use crate::place::SafePlace;
 use crate::seal::Seal;
@@ -379,10 +379,7 @@ impl Gander {
         });
         crate::feed::start(&ctx).await?;
         ctx.after_the_gate(passed);
-        if ctx.journal.was_unclean() {
-            // The start looked at what a crash could have harmed; the rest is looked at beside the work.
-            ctx.jobs.start(&ctx, Kind::Verify);
-        }
+        jobs::verify_by_itself(&ctx);
         if ctx.journal.read_only().is_none() {
             tokio::spawn(crate::live::forget_left(ctx.clone()));
             if let Some(program) = options.installed {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use gander_model::SessionId;
 
@@ -12,6 +13,14 @@ use crate::gander::{Ctx, lock};
 
 /// Finished jobs that are still shown.
 const KEPT: usize = 32;
+
+/// The setting that says when everything was verified last.
+pub(crate) const VERIFIED: &str = "verified_at_ms";
+/// How often that is done without being asked.
+const VERIFY_EVERY_MS: i64 = 24 * 60 * 60 * 1000;
+/// How long after a start it is looked whether it is due, and then how often.
+const VERIFY_AFTER: Duration = Duration::from_secs(10);
+const VERIFY_LOOK: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Default)]
 pub(crate) struct Jobs {
@@ -143,6 +152,35 @@ async fn repair(ctx: Arc<Ctx>, id: String, session: Option<SessionId>) {
     }
 }
 
+/// Verifies everything beside the work: at once after an unclean end, whose start looked only at what a crash could have
+/// harmed, and then once a day.
+pub(crate) fn verify_by_itself(ctx: &Arc<Ctx>) {
+    if ctx.journal.was_unclean() {
+        ctx.jobs.start(ctx, Kind::Verify);
+    }
+    let (weak, mut stopping) = (Arc::downgrade(ctx), ctx.stopping.subscribe());
+    tokio::spawn(async move {
+        let (mut wait, mut begun_ms) = (VERIFY_AFTER, 0);
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => wait = VERIFY_LOOK,
+                _ = stopping.wait_for(|stop| *stop) => return,
+            }
+            let Some(ctx) = weak.upgrade() else { return };
+            let last = ctx.read(|reader| reader.setting(VERIFIED)).await.ok().flatten();
+            let last_ms: i64 = last.and_then(|last| last.parse().ok()).unwrap_or(0);
+            let now_ms = ctx.now_ms();
+            // A clock that was set back makes it due at once, not in a year. Where nothing can be written down, what is
+            // known here counts.
+            let is_fresh = |at_ms: i64| (0..VERIFY_EVERY_MS).contains(&(now_ms - at_ms));
+            if !is_fresh(last_ms) && !is_fresh(begun_ms) {
+                begun_ms = now_ms;
+                ctx.jobs.start(&ctx, Kind::Verify);
+            }
+        }
+    });
+}
+
 async fn verify(ctx: Arc<Ctx>, id: String) {
     let (progress_ctx, progress_id, cancel_ctx) = (ctx.clone(), id.clone(), ctx.clone());
     let journal = ctx.journal.clone();
@@ -157,7 +195,7 @@ async fn verify(ctx: Arc<Ctx>, id: String) {
         Ok(report) => {
             let at = ctx.now_ms().to_string();
             // The date is for people; a report without it is as good.
-            let _ = ctx.write(move |tx| tx.set("verified_at_ms", Some(&at))).await;
+            let _ = ctx.write(move |tx| tx.set(VERIFIED, Some(&at))).await;
             ctx.jobs.change(&id, |job| {
                 job.state = "done".into();
                 job.report = Some(convert::report(&report));

@@ -55,6 +55,19 @@ async fn g12_a_filter_says_how_many_it_hides_and_the_audit_balances() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn g04_everything_is_verified_without_being_asked() {
+    let world = World::start().await;
+    let (_, session) = world.window().await;
+    world.turn(&session, "/echo apples").await;
+    assert_eq!(world.get("health").await.ok()["verified_at"], Value::Null, "a start does not wait for it");
+    while world.get("health").await.ok()["verified_at"].is_null() {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    let findings = world.get("findings").await.ok();
+    assert_eq!(findings["findings"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn g06_a_new_chat_belongs_to_its_window_whatever_others_do() {
     let world = World::start().await;
     let (first, _) = world.window().await;

@@ -134,7 +134,7 @@ export class App {
     await Promise.all([
       quiet(this.backend.config(), (c) => (this.config = c)),
       quiet(this.backend.agents(), (a) => (this.agents = a)),
-      quiet(this.backend.health(), (h) => (this.health = h)),
+      quiet(this.backend.health(), this.#takeHealth),
       quiet(this.backend.windows(), (w) => (this.windows = w)),
       quiet(this.backend.findings(), (f) => (this.findings = f)),
     ]);
@@ -283,10 +283,16 @@ export class App {
     this.#show(window);
   }
 
-  #healthLater() {
+  #healthLater(ms = 1500) {
     clearTimeout(this.#healthTimer);
-    this.#healthTimer = setTimeout(() => this.backend.health().then((h) => (this.health = h), () => undefined), 1500);
+    this.#healthTimer = setTimeout(() => this.backend.health().then(this.#takeHealth, () => undefined), ms);
   }
+
+  #takeHealth = (health: Health) => {
+    this.health = health;
+    // A new journal is verified for the first time soon after its start.
+    if (!health.verified_at) this.#healthLater(15_000);
+  };
 
   watch(list: SessionList) {
     this.#watched.add(list);
