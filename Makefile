@@ -16,7 +16,7 @@ ifeq ($(wildcard web/dist/assets),)
 endif
 XTASK := cargo run --quiet --package xtask --
 
-.PHONY: help run desktop test check web web-test unit e2e proof proof-upgrade proof-desktop bench package setup clean
+.PHONY: help run desktop test check web web-test unit e2e proof proof-upgrade proof-desktop bench bench-desktop package setup clean
 
 help: ## Say what there is to make.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -58,6 +58,12 @@ bench: web ## Measure speed and memory beside the machine's floors; writes docs/
 	@cargo build --release --quiet --package gander-cli --bin gander
 	@cargo build --release --quiet --package gander-cli --bin gander-next --features gander-cli/next-version
 	@cargo run --release --quiet --package xtask --features bench -- bench
+
+bench-desktop: web ## Measure how long native windows take to come back, on release builds and a screen in memory.
+	@.ci/setup
+	@cargo build --release --quiet --package gander-cli --bin gander
+	@cargo build --release --quiet --package gander-desktop
+	@GANDER_BIN=$$PWD/target/release/gander GANDER_DESKTOP_BIN=$$PWD/target/release/gander-desktop node e2e/desktop_bench.mjs
 
 package: web ## Build a release and put it into a .deb, and into a signed package with KEY=FILE (a minisign secret key).
 	@cargo build --release --quiet --package gander-cli --bin gander

@@ -33,7 +33,13 @@ impl Gander {
             .ctx
             .read(|reader| {
                 let findings = reader.findings(FINDINGS_LIMIT)?.len() as u64;
-                Ok((reader.audit()?, reader.root()?, findings, reader.setting(crate::jobs::VERIFIED)?, reader.journal_id()?))
+                Ok((
+                    reader.audit()?,
+                    reader.root()?,
+                    findings,
+                    reader.setting(crate::jobs::VERIFIED)?,
+                    reader.journal_id()?,
+                ))
             })
             .await?;
         let reason = match &*self.ctx.journal.status().borrow() {
