@@ -76,7 +76,7 @@ async function measure(count) {
 }
 
 try {
-  for (const count of [5, 32]) await measure(count);
+  for (const count of (process.argv[2] ?? "5,32").split(",").map(Number)) await measure(count);
 } finally {
   for (const end of ends.reverse()) await end();
 }
