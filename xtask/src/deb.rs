@@ -7,7 +7,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -27,17 +27,9 @@ struct Order {
     fast: bool,
 }
 
-pub fn run(arguments: &[&str]) -> ExitCode {
-    match order(arguments).and_then(|order| make(&order)) {
-        Ok(path) => {
-            println!("{}", path.display());
-            ExitCode::SUCCESS
-        }
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::from(2)
-        }
-    }
+/// The package's path, or why there is none.
+pub fn run(arguments: &[&str]) -> Result<PathBuf, String> {
+    make(&order(arguments)?)
 }
 
 fn order(arguments: &[&str]) -> Result<Order, String> {

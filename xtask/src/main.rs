@@ -25,12 +25,26 @@ fn main() -> ExitCode {
         #[cfg(feature = "bench")]
         ["bench", parts @ ..] => bench::run(parts),
         #[cfg(feature = "package")]
-        ["package", rest @ ..] => package::run(rest),
-        ["deb", rest @ ..] => deb::run(rest),
+        ["package", rest @ ..] => made(package::run(rest)),
+        ["deb", rest @ ..] => made(deb::run(rest)),
         ["tidy"] => tidy::run(true),
         ["tidy", "quick"] => tidy::run(false),
         _ => {
             eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Says where what was made lies.
+fn made(package: Result<std::path::PathBuf, String>) -> ExitCode {
+    match package {
+        Ok(path) => {
+            println!("{}", path.display());
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("{why}");
             ExitCode::from(2)
         }
     }

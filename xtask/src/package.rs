@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use gander_upgrade::package::{self, Manifest, signature_of};
@@ -26,17 +26,9 @@ struct Order {
     level: i32,
 }
 
-pub fn run(arguments: &[&str]) -> ExitCode {
-    match order(arguments).and_then(|order| make(&order)) {
-        Ok(path) => {
-            println!("{}", path.display());
-            ExitCode::SUCCESS
-        }
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::from(2)
-        }
-    }
+/// The package's path, or why there is none.
+pub fn run(arguments: &[&str]) -> Result<PathBuf, String> {
+    make(&order(arguments)?)
 }
 
 fn order(arguments: &[&str]) -> Result<Order, String> {
