@@ -50,10 +50,7 @@ pub fn measure(binary: &Path, next: &Path, home: &Path, figures: &mut Vec<Figure
 /// A signed package of the next version, and its key beside it.
 fn package(next: &Path, folder: &Path) -> Result<PathBuf> {
     let (next, out) = (next.to_string_lossy(), folder.to_string_lossy());
-    crate::package::run(&[&next, "--new-key", &out, "--out", &out, "--level", "3"]);
-    let mut found = fs::read_dir(folder)?.filter_map(|file| Some(file.ok()?.path()));
-    let package = found.find(|path| path.extension().is_some_and(|extension| extension == "gander"));
-    Ok(package.ok_or("no package was made")?)
+    Ok(crate::package::run(&[&next, "--new-key", &out, "--out", &out, "--level", "3"])?)
 }
 
 /// The ids of the windows that were opened.
