@@ -52,7 +52,7 @@ test('no serious barrier in the main states, light and dark', async (t) => {
   await page.locator('[data-testid=entry][data-kind=tool_call] [aria-expanded]').first().click();
   await look('a conversation with an open tool call');
   await prompt(page, '/stream 20 chunks 5 ms\n/hang');
-  await page.locator('[data-kind=message][data-open]').waitFor();
+  await page.locator('[data-kind=message][data-open]').waitFor({ state: 'attached' });
   await look('an answer that streams');
   await gander.kill();
   await page.locator('[data-testid=window][data-connection=reconnecting]').waitFor();

@@ -18,7 +18,7 @@ test('every window says what an upgrade waits for; it is cancelled, and interrup
   const windows = await Promise.all([page, other].map((one) => new URL(one.url()).pathname.split('/').at(-1)));
   await page.bringToFront();
   await prompt(page, '/stream 20 chunks 5 ms\n/hang');
-  await page.locator('[data-kind=message][data-open]').waitFor();
+  await page.locator('[data-kind=message][data-open]').waitFor({ state: 'attached' });
 
   await gander.post('handover', { to: '99.0.0' });
   for (const shown of [page, other]) {

@@ -85,7 +85,7 @@ test('five windows come back after SIGKILL, with content, names, drafts and orde
   await t.test('SIGKILL in the middle of an answer', async () => {
     // It streams, and then says nothing for ever: the middle of an answer, however slow the machine is.
     await prompt(pages[4], '/stream 40 chunks 5 ms\n/hang');
-    await pages[4].locator('[data-kind=message][data-open]').waitFor();
+    await pages[4].locator('[data-kind=message][data-open]').waitFor({ state: 'attached' });
     seen = await until('a long part of an answer', async () => {
       const text = (await pages[4].locator('[data-kind=message][data-open]').allInnerTexts()).join('\n');
       return text.length > 150 && text;

@@ -47,6 +47,16 @@ export class Desktop {
     await this.shown();
   }
 
+  /** Starts it without a driver, until each open window of the journal has a page that follows it; gives the windows. */
+  async returned() {
+    this.launch();
+    await this.attach();
+    return until('a page at each open window', async () => {
+      const open = await this.open();
+      return open.length > 0 && open.every((window) => window.attached) && open;
+    });
+  }
+
   /** Starts it as a person does, without a driver; the child process. */
   launch(...args) {
     const child = spawn(DESKTOP, args, { env: this.environment, stdio: ['ignore', 'inherit', 'inherit'] });

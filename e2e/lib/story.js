@@ -75,7 +75,8 @@ export class Story {
     const turns = (await gander.entries(sessions[BUSY])).filter((entry) => entry.kind === 'turn_ended').length;
     // One that ends while the upgrade waits for it, or one that says nothing any more.
     await prompt(pages[BUSY], interrupt ? '/stream 40 chunks 5 ms\n/hang' : '/stream 60 chunks 20 ms');
-    await pages[BUSY].locator('[data-kind=message][data-open]').waitFor();
+    // It runs: whether a page that nobody looks at has drawn it yet is another matter.
+    await pages[BUSY].locator('[data-kind=message][data-open]').waitFor({ state: 'attached' });
     const turn = (await gander.session(sessions[BUSY])).turn.id;
     this.thoughts += 1;
     const words = `Half a thought, ${this.thoughts}. `;

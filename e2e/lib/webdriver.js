@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:net';
+import { createInterface } from 'node:readline';
 import { until } from './until.js';
 
 const ELEMENT = 'element-6066-11e4-a52e-4f735466cecf';
@@ -23,7 +24,11 @@ export class WebDriver {
     const driver = new WebDriver();
     const port = await freePort();
     driver.url = `http://127.0.0.1:${port}`;
-    driver.child = spawn('WebKitWebDriver', ['--host=127.0.0.1', `--port=${port}`], { env: environment, stdio: ['ignore', 'inherit', 'inherit'] });
+    driver.child = spawn('WebKitWebDriver', ['--host=127.0.0.1', `--port=${port}`], { env: environment, stdio: ['ignore', 'inherit', 'pipe'] });
+    // Said once for each window but the first: only that one is driven by a flag of its own, the others follow it.
+    createInterface({ input: driver.child.stderr }).on('line', (line) => {
+      if (line !== '' && !line.includes('is-controlled-by-automation')) process.stderr.write(`${line}\n`);
+    });
     driver.ended = new Promise((end) => driver.child.once('exit', end));
     t.after(() => driver.stop());
     await until('the driver', async () => (await fetch(`${driver.url}/status`)).ok);
