@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use gander_model::{Hash, SessionId};
-use rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG;
+use rusqlite::config::DbConfig::{SQLITE_DBCONFIG_ENABLE_QPSG, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE};
 use rusqlite::{Connection, OpenFlags, Row};
 
 use crate::error::OpenError;
@@ -49,6 +49,19 @@ pub fn writer(path: &Path) -> rusqlite::Result<Connection> {
     let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
     debug_assert_eq!(mode, "wal");
     Ok(conn)
+}
+
+/// A connection that writes, and never takes the log away when it is the last to be closed: the engine would go by its
+/// own count of the pages that were moved, which only [`crate::checkpoint`] knows whether to believe.
+pub fn keeping_log(path: &Path) -> rusqlite::Result<Connection> {
+    let conn = writer(path)?;
+    keep_log(&conn, true)?;
+    Ok(conn)
+}
+
+/// Whether the log stays when this connection is the last to be closed.
+pub fn keep_log(conn: &Connection, keep: bool) -> rusqlite::Result<()> {
+    conn.set_db_config(SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(drop)
 }
 
 /// A statement is planned once, whatever is bound to it: otherwise the engine plans some anew at each run, which costs
@@ -114,18 +127,71 @@ pub fn raw_json(text: String) -> Box<serde_json::value::RawValue> {
     serde_json::value::RawValue::from_string(text).unwrap_or_else(|_| serde_json::value::RawValue::NULL.to_owned())
 }
 
+/// Writes again, and syncs, what can be read of the log. A commit whose sync failed may be on the disk or only in the
+/// system's memory; what is written after it would be lost with it. For who is alone with the files.
+pub fn settle_log(conn: &Connection) -> rusqlite::Result<()> {
+    use rusqlite::ffi;
+    /// The engine's files take less than 128 KiB at a time.
+    const CHUNK: i64 = 1 << 16;
+    let frames: i64 = conn.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1))?;
+    if frames <= 0 {
+        return Ok(());
+    }
+    let page: i64 = conn.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    conn.execute_batch("BEGIN IMMEDIATE")?;
+    // The log's file: a header of 32 bytes, then its pages with a header of 24 bytes each.
+    let size = 32 + frames * (24 + page);
+    let settled = with_file(conn, ffi::SQLITE_FCNTL_JOURNAL_POINTER, |file, methods| {
+        let (Some(read), Some(write), Some(sync)) = (methods.xRead, methods.xWrite, methods.xSync) else {
+            return ffi::SQLITE_IOERR;
+        };
+        let mut chunk = vec![0_u8; CHUNK as usize];
+        for at in (0..size).step_by(CHUNK as usize) {
+            let count = CHUNK.min(size - at) as std::ffi::c_int;
+            // SAFETY: `chunk` has room for `count` bytes.
+            let code = unsafe {
+                match read(file, chunk.as_mut_ptr().cast(), count, at) {
+                    ffi::SQLITE_OK => write(file, chunk.as_ptr().cast(), count, at),
+                    code => code,
+                }
+            };
+            if code != ffi::SQLITE_OK {
+                return code;
+            }
+        }
+        // SAFETY: as above.
+        unsafe { sync(file, ffi::SQLITE_SYNC_NORMAL) }
+    });
+    conn.execute_batch("ROLLBACK")?;
+    settled
+}
+
 /// Syncs the database file as it is now. The engine does so itself where it matters; this spreads the work.
 pub fn sync_database(conn: &Connection) -> rusqlite::Result<()> {
     use rusqlite::ffi;
+    with_file(conn, ffi::SQLITE_FCNTL_FILE_POINTER, |file, methods| match methods.xSync {
+        // SAFETY: the file is open.
+        Some(sync) => unsafe { sync(file, ffi::SQLITE_SYNC_NORMAL) },
+        None => ffi::SQLITE_IOERR,
+    })
+}
+
+/// Runs on a file that the engine has open. A second descriptor must not be opened for it: closing that one would drop
+/// the engine's locks.
+fn with_file(
+    conn: &Connection,
+    which: std::ffi::c_int,
+    run: impl FnOnce(*mut rusqlite::ffi::sqlite3_file, &rusqlite::ffi::sqlite3_io_methods) -> std::ffi::c_int,
+) -> rusqlite::Result<()> {
+    use rusqlite::ffi;
     let mut file: *mut ffi::sqlite3_file = std::ptr::null_mut();
     // SAFETY: the engine writes the file that `conn` has open into `file`, which lives as long as `conn`, and a
-    // connection is used by one thread at a time. A second descriptor must not be opened for it: closing that one
-    // would drop the engine's locks.
+    // connection is used by one thread at a time.
     let code = unsafe {
         let out = (&raw mut file).cast();
-        let code = ffi::sqlite3_file_control(conn.handle(), c"main".as_ptr(), ffi::SQLITE_FCNTL_FILE_POINTER, out);
-        match file.as_ref().and_then(|file| file.pMethods.as_ref()).and_then(|methods| methods.xSync) {
-            Some(sync) if code == ffi::SQLITE_OK => sync(file, ffi::SQLITE_SYNC_NORMAL),
+        let code = ffi::sqlite3_file_control(conn.handle(), c"main".as_ptr(), which, out);
+        match file.as_ref().and_then(|file| file.pMethods.as_ref()) {
+            Some(methods) if code == ffi::SQLITE_OK => run(file, methods),
             _ => code,
         }
     };

@@ -141,9 +141,10 @@ impl Inspected {
             return Ok(());
         }
         self.shown = None;
-        let migrated = connect::writer(&self.path())
-            .map_err(OpenError::from)
-            .and_then(|mut conn| migrate::ensure(&mut conn, &self.options));
+        let migrated = connect::writer(&self.path()).map_err(OpenError::from).and_then(|mut conn| {
+            connect::settle_log(&conn)?;
+            migrate::ensure(&mut conn, &self.options)
+        });
         let looked = self.look();
         migrated?;
         looked.map_err(|error| OpenError::Check { why: error.to_string() })

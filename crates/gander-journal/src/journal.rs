@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::bell::Bell;
 use crate::beside::{Beside, Spawn};
-use crate::checkpoint::Moved;
+use crate::checkpoint::Log;
 use crate::connect::Access;
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::keeper::Keeper;
@@ -23,7 +23,7 @@ use crate::search::{Search, SearchPage};
 use crate::tx::{States, Tx};
 use crate::verified::Verified;
 use crate::writer::{Closure, Message, Saving, Writer};
-use crate::{changes, checkpoint, connect, migrate, read_only, startup, witness};
+use crate::{changes, connect, migrate, read_only, startup, witness};
 
 /// Closures that wait for the writer, at most.
 const QUEUE_MAX: usize = 1024;
@@ -100,7 +100,7 @@ impl Journal {
     ) -> Result<(Journal, T), ReadError> {
         let path = dir.join("journal.db");
         let since_ms = options.clock.now_ms();
-        let pool = Arc::new(Pool::new(path.clone(), access, options.keep_readers));
+        let pool = Arc::new(Pool::new(path, access, options.keep_readers));
         let verified = Arc::new(Verified::default());
         let (epoch, revision, found) = pool.read(&verified, |r| {
             Ok((migrate::meta::<i64>(r.conn, "epoch")?.unwrap_or(0), changes::last_revision(r.conn)?, first(r)?))
@@ -114,9 +114,9 @@ impl Journal {
             room: Semaphore::new(QUEUE_MAX),
             saving: watch::channel(Saving::No { since_ms, reason: reason.clone() }).1,
             revisions: watch::channel(revision).1,
+            search: Arc::new(Search::new(&dir, pool.clone(), bell)),
             pool,
             verified,
-            search: Arc::new(Search::new(&dir, &path, bell)),
             clock: options.clock.clone(),
             threads: Mutex::new(Vec::new()),
             read_only: Some(ReadOnly { reason, _lock: lock }),
@@ -129,7 +129,8 @@ impl Journal {
     pub(crate) fn open_to_write(dir: PathBuf, options: Options, lock: Lock) -> Result<Journal, OpenError> {
         let path = dir.join("journal.db");
         make_file(&path)?;
-        let mut conn = connect::writer(&path)?;
+        let mut conn = connect::keeping_log(&path)?;
+        connect::settle_log(&conn)?;
         migrate::ensure(&mut conn, &options)?;
         let (epoch, unclean) = next_epoch(&conn, &options)?;
         let started = startup::check(&mut conn, &dir, &options, epoch, unclean)?;
@@ -144,21 +145,20 @@ impl Journal {
         let pool = Arc::new(Pool::new(path.clone(), Access::Shared, options.keep_readers));
         let verified = Arc::new(Verified::default());
         let (witness_bell, search_bell) = (Arc::new(Bell::default()), Arc::new(Bell::default()));
-        let settled = Arc::new(AtomicU64::new(started.settled));
-        let moved = Arc::new(Moved::default());
+        let log = Arc::new(Log::new(path.clone(), started.settled));
         let mut keeper = Keeper {
             dir: dir.clone(),
-            conn: connect::reader(&path)?,
+            pool: pool.clone(),
             journal: started.journal,
             epoch,
             heads: started.heads,
-            settled: settled.clone(),
+            log: log.clone(),
         };
         if started.writes_witness {
             // There was none, or what it said was told: what comes is compared with what is there now.
             keeper.write().map_err(|source| OpenError::Io { path: dir.join(witness::FILE), source })?;
         }
-        let search = Arc::new(Search::new(&dir, &path, search_bell.clone()));
+        let search = Arc::new(Search::new(&dir, pool.clone(), search_bell.clone()));
         let spawn = Spawn { dir: &dir };
         let beside = Beside {
             keeper: Some(spawn.thread("journal-witness", {
@@ -176,7 +176,7 @@ impl Journal {
         let frozen = Arc::new(AtomicBool::new(false));
         let writer = Writer {
             frozen: frozen.clone(),
-            path: path.clone(),
+            path,
             options,
             conn,
             epoch,
@@ -187,7 +187,7 @@ impl Journal {
             pool: pool.clone(),
             wal_pages,
             checkpoint: wake,
-            moved: moved.clone(),
+            log: log.clone(),
             lock,
             beside: Some(beside),
             closing: None,
@@ -196,7 +196,7 @@ impl Journal {
         };
         let threads = vec![
             spawn.thread("journal-writer", move || writer.run())?,
-            spawn.thread("journal-checkpoint", move || checkpoint::run(path, woken, &settled, &moved))?,
+            spawn.thread("journal-checkpoint", move || log.run(woken))?,
         ];
         Ok(Journal(Arc::new(Inner {
             dir,

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use gander_model::JournalId;
-use rusqlite::Connection;
 
 use crate::bell::Bell;
+use crate::checkpoint::Log;
 use crate::migrate;
+use crate::read::Pool;
 use crate::witness::{self, Heads, Witness};
 
 /// A witness follows the first commit that it does not cover after this long.
@@ -19,16 +19,16 @@ const AFTER: Duration = Duration::from_millis(400);
 pub struct Keeper {
     /// The data folder.
     pub dir: PathBuf,
-    /// A connection of its own that reads.
-    pub conn: Connection,
+    /// Where it reads.
+    pub pool: Arc<Pool>,
     /// The journal.
     pub journal: JournalId,
     /// The epoch of this process.
     pub epoch: u64,
     /// The heads at some position; what came later is taken in.
     pub heads: Heads,
-    /// Entries up to here have left the log for the database file.
-    pub settled: Arc<AtomicU64>,
+    /// Says which entries have left it for the database file.
+    pub log: Arc<Log>,
 }
 
 impl Keeper {
@@ -50,22 +50,25 @@ impl Keeper {
 
     /// Writes the witness of what is committed now. A process that was fenced leaves it to the one that took over.
     pub fn write(&mut self) -> std::io::Result<()> {
-        let other = std::io::Error::other;
-        let read = self.conn.unchecked_transaction().map_err(other)?;
-        let epoch: i64 = migrate::meta(&read, "epoch").map_err(other)?.unwrap_or(0);
-        if epoch.cast_unsigned() != self.epoch {
-            return Ok(());
-        }
-        self.heads.advance(&read).map_err(other)?;
-        let revision = witness::last_revision(&read).map_err(other)?;
-        read.finish().map_err(other)?;
+        // Before the entries are looked at: what is settled is among them.
+        let settled = self.log.settled();
+        let heads = &mut self.heads;
+        let read = self.pool.with(|conn| {
+            let epoch: i64 = migrate::meta(conn, "epoch")?.unwrap_or(0);
+            if epoch.cast_unsigned() != self.epoch {
+                return Ok::<_, rusqlite::Error>(None);
+            }
+            heads.advance(conn)?;
+            witness::last_revision(conn).map(Some)
+        });
+        let Some(revision) = read.map_err(std::io::Error::other)? else { return Ok(()) };
         let witness = Witness {
             journal: self.journal,
             epoch: self.epoch,
             revision,
             position: self.heads.position(),
             root: self.heads.root(),
-            settled: self.settled.load(Ordering::Relaxed),
+            settled,
         };
         witness::write(&self.dir, &witness)
     }

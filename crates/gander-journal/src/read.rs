@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use gander_model::{Entry, Hash, Head, JournalId, Seq, SessionId, StoreRoot, TurnId, WindowId, store_root};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -34,6 +35,8 @@ pub struct Pool {
 struct PoolState {
     idle: Vec<Connection>,
     reading: usize,
+    /// No read begins.
+    closed: bool,
     /// Counts up when the files were opened again: connections from before are not kept.
     generation: u64,
 }
@@ -44,7 +47,17 @@ struct Place<'p>(&'p Pool);
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.lock().reading -= 1;
-        self.0.ended.notify_one();
+        self.0.ended.notify_all();
+    }
+}
+
+/// No read begins as long as this is there.
+pub struct Closed<'p>(&'p Pool);
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.0.lock().closed = false;
+        self.0.ended.notify_all();
     }
 }
 
@@ -59,7 +72,7 @@ impl Pool {
 
     fn place(&self) -> (Place<'_>, Option<Connection>, u64) {
         let mut state = self.lock();
-        while state.reading >= READS_MAX {
+        while state.closed || state.reading >= READS_MAX {
             state = self.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.reading += 1;
@@ -73,17 +86,42 @@ impl Pool {
         verified: &Verified,
         run: impl FnOnce(&Reader<'_>) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
+        self.with(|conn| run(&Reader::new(conn, verified)))
+    }
+
+    /// Runs in one transaction on a connection that reads.
+    pub fn with<T, E: From<rusqlite::Error>>(&self, run: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
         let (_place, idle, generation) = self.place();
         let conn = idle.map_or_else(|| connect::reader_with(&self.path, self.access), Ok)?;
         let result = {
             let tx = conn.unchecked_transaction()?;
-            run(&Reader::new(&tx, verified))
+            run(&tx)
         };
         let mut state = self.lock();
         if state.idle.len() < self.keep && state.generation == generation && conn.is_autocommit() {
             state.idle.push(conn);
         }
         result
+    }
+
+    /// Closes every connection and lets no read begin until what this gives is dropped. `None`, and all as before, when
+    /// the reads that were under way did not end within `time`.
+    pub fn close(&self, time: Duration) -> Option<Closed<'_>> {
+        let mut state = self.lock();
+        state.closed = true;
+        let closed = Closed(self);
+        let until = Instant::now() + time;
+        while state.reading > 0 {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                drop(state);
+                return None;
+            }
+            state = self.ended.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.generation += 1;
+        state.idle.clear();
+        Some(closed)
     }
 
     /// Closes idle connections, and those that read just now when they are done: the files were opened again.

@@ -16,14 +16,14 @@ use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
 use crate::beside::Beside;
-use crate::checkpoint::{self, Checkpoint, Moved};
+use crate::checkpoint::{Checkpoint, Log, Wait};
 use crate::error::{StoreError, WriteError};
 use crate::lock::Lock;
 use crate::options::Options;
 use crate::read::Pool;
 use crate::tx::{States, Tx};
 use crate::verified::Verified;
-use crate::{changes, heal, migrate};
+use crate::{changes, connect, heal, migrate};
 
 /// Closures in one commit, at most.
 const GROUP_MAX: usize = 256;
@@ -168,8 +168,8 @@ pub struct Writer {
     /// Nothing is written: what comes is refused.
     pub frozen: Arc<AtomicBool>,
     pub checkpoint: SyncSender<()>,
-    /// How far the log was moved.
-    pub moved: Arc<Moved>,
+    /// The log on its way into the database.
+    pub log: Arc<Log>,
     /// Given back when the writer is done, and not before.
     pub lock: Lock,
     /// The threads that follow the commits.
@@ -209,12 +209,13 @@ impl Writer {
             if let Some(done) = self.closing.take() {
                 break (Some(done), true);
             }
-            let first = match self.next() {
-                Some(Message::Run(job)) => job,
-                Some(Message::Close(done)) => break (Some(done), true),
-                None => break (None, true),
+            let grouped = match self.next() {
+                Ok(Some(Message::Run(job))) => self.group(job),
+                Ok(Some(Message::Close(done))) => break (Some(done), true),
+                Ok(None) => break (None, true),
+                Err(failure) => Err(failure),
             };
-            match self.group(first) {
+            match grouped {
                 Ok(()) => {}
                 Err(Failure::Fenced(epoch)) => {
                     let text = format!("another process took the journal over (epoch {epoch})");
@@ -233,6 +234,7 @@ impl Writer {
         // cut. Nothing that a witness knows of changes after this.
         drop(self.beside.take());
         self.pool.clear();
+        self.log.end();
         if sound {
             self.finish();
         }
@@ -247,44 +249,46 @@ impl Writer {
     }
 
     /// The next message; `None` when nobody is left to send one. A pause is used to keep the log short.
-    fn next(&mut self) -> Option<Message> {
+    fn next(&mut self) -> Result<Option<Message>, Failure> {
         let mut tries = 0;
-        while self.cut_owed || (tries < IDLE_TRIES && self.wal_pages.load(Ordering::Relaxed) > CHECKPOINT_PAGES) {
+        loop {
+            self.trust_log()?;
+            let pages = self.wal_pages.load(Ordering::Relaxed);
+            let is_long = tries < IDLE_TRIES && pages > CHECKPOINT_PAGES;
+            if !self.cut_owed && !is_long && !self.log.is_moving() {
+                return Ok(self.queue.recv().ok());
+            }
             tries += 1;
             match self.queue.recv_timeout(IDLE) {
-                Ok(message) => return Some(message),
-                Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) if self.cut_owed => {
-                    if let Err(error) = self.truncate_wal() {
-                        tracing::warn!(%error, "the write-ahead log could not be cut");
-                        break;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    // Who comes now waits for what is done here, so most of it is done elsewhere.
-                    if self.moved.left(self.wal_pages.load(Ordering::Relaxed)) > LITTLE_PAGES {
-                        self.wake_checkpoint();
-                    } else {
-                        self.move_log();
-                    }
-                }
+                Ok(message) => return Ok(Some(message)),
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) if self.cut_owed => self.truncate_wal()?,
+                // How it went is waited for.
+                Err(RecvTimeoutError::Timeout) if self.log.is_moving() || !is_long => {}
+                // Who comes now waits for what is done here, so most of it is done elsewhere.
+                Err(RecvTimeoutError::Timeout) if self.log.left(pages) > LITTLE_PAGES => self.wake_checkpoint(),
+                Err(RecvTimeoutError::Timeout) => self.move_log()?,
             }
         }
-        self.queue.recv().ok()
+    }
+
+    /// Nothing is accepted, and the log stays as it is, once what was moved of it cannot be believed.
+    fn trust_log(&self) -> Result<(), Failure> {
+        self.log.failure().map_or(Ok(()), |text| Err(Failure::Fault(text)))
     }
 
     fn wake_checkpoint(&self) {
+        self.log.expect();
         // Full means that it was woken already.
         let _ = self.checkpoint.try_send(());
     }
 
-    /// Moves what is in the log into the database, as far as readers let it. A fault shows at the next commit.
-    fn move_log(&mut self) {
-        match checkpoint::passive(&self.conn, &self.moved) {
-            Ok(Checkpoint::All) => self.wal_pages.store(0, Ordering::Relaxed),
-            Ok(Checkpoint::Some | Checkpoint::Busy) => {}
-            Err(error) => tracing::warn!(%error, "a checkpoint failed"),
+    /// Moves what is in the log into the database, as far as readers let it.
+    fn move_log(&mut self) -> Result<(), Failure> {
+        if self.log.checkpoint(&self.conn, Wait::No).map_err(Failure::Fault)? == Checkpoint::All {
+            self.wal_pages.store(0, Ordering::Relaxed);
         }
+        Ok(())
     }
 
     /// Runs what waits, commits once, and acknowledges.
@@ -361,6 +365,7 @@ impl Writer {
     }
 
     fn begin(&mut self) -> Result<(), Failure> {
+        self.trust_log()?;
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let epoch: u64 = migrate::meta::<i64>(&self.conn, "epoch")?.unwrap_or(0).cast_unsigned();
         if epoch == self.epoch { Ok(()) } else { Err(Failure::Fenced(epoch)) }
@@ -411,12 +416,13 @@ impl Writer {
     }
 
     fn keep_wal_short(&mut self) -> Result<(), Failure> {
+        self.trust_log()?;
         let pages = self.wal_pages.load(Ordering::Relaxed);
-        let left = self.moved.left(pages);
+        let left = self.log.left(pages);
         if pages > WAL_MAX_PAGES {
-            self.conn.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))?;
+            self.log.checkpoint(&self.conn, Wait::Restart).map_err(Failure::Fault)?;
         } else if pages > WRAP_LATE_PAGES || (pages > WRAP_PAGES && left <= LITTLE_PAGES) {
-            self.move_log();
+            self.move_log()?;
         } else if left > CHECKPOINT_PAGES {
             self.wake_checkpoint();
         }
@@ -425,18 +431,24 @@ impl Writer {
 
     /// Empties the write-ahead log and its file. A checkpoint that runs beside is waited for, and so are readers, but
     /// not for ever: then it is owed, and tried again in the next pause.
-    pub fn truncate_wal(&mut self) -> rusqlite::Result<()> {
+    fn truncate_wal(&mut self) -> Result<(), Failure> {
+        self.trust_log()?;
+        self.cut_log().map_err(Failure::Fault)?;
+        if self.cut_owed {
+            tracing::warn!("a reader kept the write-ahead log from being cut; it is cut in the next pause");
+        }
+        Ok(())
+    }
+
+    /// [`Writer::truncate_wal`], also of a log that was opened anew after a failure.
+    pub fn cut_log(&mut self) -> Result<(), String> {
         let started = Instant::now();
         self.cut_owed = true;
         while self.cut_owed && started.elapsed() < CUT_TIME {
-            let blocked: i64 = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-            self.cut_owed = blocked != 0;
+            self.cut_owed = self.log.checkpoint(&self.conn, Wait::Truncate)? == Checkpoint::Busy;
             if self.cut_owed {
                 std::thread::sleep(Duration::from_millis(2));
             }
-        }
-        if self.cut_owed {
-            tracing::warn!("a reader kept the write-ahead log from being cut; it is cut in the next pause");
         }
         Ok(())
     }
@@ -444,11 +456,18 @@ impl Writer {
     /// A clean end: the next start need not look for what a crash left. One in the middle of a fault is none: nobody
     /// has looked yet at what the fault left.
     fn finish(&mut self) {
-        let clean = self.conn.execute("UPDATE meta SET value = 1 WHERE key = 'clean'", []);
-        let cut = clean.and_then(|_| self.truncate_wal());
-        if let Err(error) = cut {
-            tracing::warn!(%error, "the journal was closed, but not marked as clean");
+        if let Err(Failure::Fault(error)) = self.mark_clean() {
+            tracing::warn!(error, "the journal was closed, but not marked as clean");
         }
+    }
+
+    fn mark_clean(&mut self) -> Result<(), Failure> {
+        // Only what the database file holds is called clean.
+        self.truncate_wal()?;
+        self.conn.execute("UPDATE meta SET value = 1 WHERE key = 'clean'", [])?;
+        self.truncate_wal()?;
+        // Whoever closes it last takes the empty log away.
+        Ok(connect::keep_log(&self.conn, false)?)
     }
 
     fn refuse_all(&self, why: &Unsaved) {

@@ -11,14 +11,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gander_model::{JournalId, Kind, Seq, SessionId};
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::bell::Bell;
 use crate::beside::background;
-use crate::connect::{self, int, session_at, u64_at};
+use crate::connect::{int, session_at, u64_at};
 use crate::error::ReadError;
 use crate::migrate;
-use crate::read::Reader;
+use crate::read::{Pool, Reader};
 use crate::witness::last_position;
 use index::{Index, Searcher, end_of, shard_of};
 use query::{Query, Snippets};
@@ -76,7 +76,8 @@ impl SearchPage {
 /// The index as searches and the thread share it.
 pub struct Search {
     path: PathBuf,
-    database: PathBuf,
+    /// Where the journal is read.
+    pool: Arc<Pool>,
     bell: Arc<Bell>,
     idle: Mutex<Vec<Lane>>,
     /// Counts up when the index is to be thrown away.
@@ -91,14 +92,8 @@ struct Lane {
 }
 
 impl Search {
-    pub fn new(dir: &Path, database: &Path, bell: Arc<Bell>) -> Self {
-        Self {
-            path: dir.join(FILE),
-            database: database.to_owned(),
-            bell,
-            idle: Mutex::new(Vec::new()),
-            discard: Mutex::new(false),
-        }
+    pub fn new(dir: &Path, pool: Arc<Pool>, bell: Arc<Bell>) -> Self {
+        Self { path: dir.join(FILE), pool, bell, idle: Mutex::new(Vec::new()), discard: Mutex::new(false) }
     }
 
     /// Throws the index away; the thread builds it anew.
@@ -251,14 +246,14 @@ impl Search {
     }
 
     fn catch_up(&self, kept: &mut Option<(Index, u64)>) -> rusqlite::Result<()> {
-        let conn = connect::reader(&self.database)?;
         loop {
             if self.bell.has_ended() || *self.discard.lock().unwrap_or_else(PoisonError::into_inner) {
                 return Ok(());
             }
-            let read = conn.unchecked_transaction()?;
-            let last = last_position(&read)?;
-            let Some(id) = migrate::meta::<[u8; 16]>(&read, "journal_id")? else { return Ok(()) };
+            let (last, id) = self.pool.with(|conn| {
+                Ok::<_, rusqlite::Error>((last_position(conn)?, migrate::meta::<[u8; 16]>(conn, "journal_id")?))
+            })?;
+            let Some(id) = id else { return Ok(()) };
             // A file that was removed or replaced behind our back is not the one that is open.
             let same = kept.as_ref().is_some_and(|(_, file)| file_id(&self.path) == Some(*file));
             if !same {
@@ -267,7 +262,7 @@ impl Search {
                 *kept = Some((index, file_id(&self.path).unwrap_or(0)));
             }
             let Some((index, _)) = kept else { return Ok(()) };
-            let more = match step(index, read, last) {
+            let more = match step(index, &self.pool, last) {
                 Ok(more) => more,
                 Err(error) => {
                     // Whatever is wrong with it, it costs less to build it anew than to ask.
@@ -284,7 +279,7 @@ impl Search {
 }
 
 /// Puts the next entries into the newest shard that is not complete; false when nothing is left to do.
-fn step(index: &Index, journal: Transaction<'_>, last: u64) -> rusqlite::Result<bool> {
+fn step(index: &Index, journal: &Pool, last: u64) -> rusqlite::Result<bool> {
     if last == 0 {
         return Ok(false);
     }
@@ -298,9 +293,8 @@ fn step(index: &Index, journal: Transaction<'_>, last: u64) -> rusqlite::Result<
     }
     let Some((shard, through)) = open else { return Ok(false) };
     let until = end_of(shard).min(last).min(through + BATCH);
-    let batch = Batch::read(&journal, through, until)?;
     // Writing takes longer than reading: nobody who waits for readers has to wait for it.
-    journal.finish()?;
+    let batch = journal.with(|conn| Batch::read(conn, through, until))?;
     index.begin(shard)?;
     let erased = index.write(|index| {
         for (position, text) in &batch.texts {

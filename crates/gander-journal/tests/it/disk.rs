@@ -34,6 +34,8 @@ pub enum Failing {
     Write,
     /// Syncs fail, and lose what they should have saved.
     Sync,
+    /// Syncs of the database file do, and those of its log succeed.
+    DatabaseSync,
 }
 
 struct Disk {
@@ -111,6 +113,12 @@ fn with_image<T>(file: *mut ffi::sqlite3_file, run: impl FnOnce(&mut Image, Fail
     Some(run(disk.images.entry(path).or_default(), disk.failing))
 }
 
+fn is_database(file: *mut ffi::sqlite3_file) -> bool {
+    let disk = disk();
+    let path = disk.as_ref().and_then(|disk| Some(&disk.open.get(&(file as usize))?.0));
+    path.is_some_and(|path| path.extension().is_some_and(|extension| extension == "db"))
+}
+
 /// The real calls of an open file. A file outlives a disk that was put in another's place only in a bug of a test.
 fn real(file: *mut ffi::sqlite3_file) -> ffi::sqlite3_io_methods {
     disk().as_ref().unwrap().open[&(file as usize)].1
@@ -177,7 +185,7 @@ unsafe extern "C" fn x_write(file: *mut ffi::sqlite3_file, bytes: *const c_void,
     let failed = with_image(file, |image, failing| match failing {
         Failing::Full => Some(ffi::SQLITE_FULL),
         Failing::Write => Some(ffi::SQLITE_IOERR_WRITE),
-        Failing::No | Failing::Sync => {
+        Failing::No | Failing::Sync | Failing::DatabaseSync => {
             // SAFETY: SQLite gives `count` bytes.
             let bytes = unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), count as usize) };
             image.since.push(Change::Write(at as usize, bytes.to_vec()));
@@ -198,9 +206,10 @@ unsafe extern "C" fn x_truncate(file: *mut ffi::sqlite3_file, length: i64) -> c_
 }
 
 unsafe extern "C" fn x_sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
+    let of_database = is_database(file);
     let failed = with_image(file, |image, failing| {
         let changes = std::mem::take(&mut image.since);
-        if failing == Failing::Sync {
+        if failing == Failing::Sync || (failing == Failing::DatabaseSync && of_database) {
             return true;
         }
         for change in changes {

@@ -148,6 +148,112 @@ fn g01_a_failing_disk_loses_nothing_acknowledged_and_heals() {
     }
 }
 
+/// Writes until part of the log was moved into the database and the sync of it has failed: a reader keeps the rest
+/// from being moved, so the engine itself does not sync.
+fn fail_the_sync_of_a_partial_checkpoint(bench: &Bench, session: SessionId, acknowledged: &mut Vec<u64>) {
+    let mut n = acknowledged.last().copied().unwrap_or(0);
+    let mut write = |padding| {
+        n += 1;
+        let saved = note(&bench.journal, session, n, padding);
+        acknowledged.extend(saved.then_some(n));
+        saved
+    };
+    for _ in 0..40 {
+        assert!(write(60_000));
+    }
+    let (started, has_started) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let read = bench.journal.read(|r| {
+                r.head(session)?;
+                started.send(()).unwrap();
+                // An error means that the other end was dropped, which releases it as well.
+                let _ = released.recv();
+                Ok(())
+            });
+            read.unwrap();
+        });
+        has_started.recv().unwrap();
+        set_failing(Failing::DatabaseSync);
+        let started = std::time::Instant::now();
+        while *bench.journal.status().borrow() == Saving::Yes {
+            assert!(started.elapsed().as_secs() < 60, "a failed sync of the database file is not told");
+            write(20_000);
+        }
+        drop(release);
+    });
+}
+
+/// A sync of the database file that failed in a checkpoint may have lost pages that the engine has counted as moved.
+/// The log must keep them until they were moved again, all of them, and synced.
+#[test]
+fn g01_a_failed_sync_of_the_database_stops_the_journal_and_loses_nothing() {
+    let (_plugged, bench, session) = watched();
+    let mut acknowledged = vec![];
+    for round in 0..2 {
+        fail_the_sync_of_a_partial_checkpoint(&bench, session, &mut acknowledged);
+        let n = acknowledged.last().unwrap() + 1;
+        assert!(!note(&bench.journal, session, n, 100), "acknowledged while the database cannot be synced");
+        let reason = bench.journal.status().borrow().clone();
+        assert!(matches!(&reason, Saving::No { reason, .. } if reason.contains("journal.db")), "{reason:?}");
+        check(&acknowledged, &notes(&bench.journal, session));
+        check(&acknowledged, &after_power_cut(session, || false));
+        // The engine would believe the next sync.
+        set_failing(Failing::No);
+        wait_until_saving(&bench.journal);
+        check(&acknowledged, &after_power_cut(session, || false));
+        // Enough for the log to begin anew, several times.
+        for n in n + 1..n + 400 {
+            assert!(note(&bench.journal, session, n, 60_000), "round {round}");
+            acknowledged.push(n);
+        }
+        check(&acknowledged, &after_power_cut(session, || false));
+    }
+}
+
+/// The same, when the journal is closed before it healed: the next start moves the whole log again.
+#[test]
+fn g01_a_start_after_a_failed_sync_of_the_database_loses_nothing() {
+    let (_plugged, bench, session) = watched();
+    let mut acknowledged = vec![];
+    fail_the_sync_of_a_partial_checkpoint(&bench, session, &mut acknowledged);
+    let Bench { dir, journal } = bench;
+    drop(journal);
+    check(&acknowledged, &after_power_cut(session, || false));
+    set_failing(Failing::No);
+    let journal = open(dir.path());
+    assert!(journal.was_unclean());
+    check(&acknowledged, &after_power_cut(session, || false));
+    let n = acknowledged.last().unwrap() + 1;
+    for n in n..n + 400 {
+        assert!(note(&journal, session, n, 60_000));
+        acknowledged.push(n);
+    }
+    check(&acknowledged, &after_power_cut(session, || false));
+    drop(journal);
+    check(&acknowledged, &after_power_cut(session, || false));
+}
+
+/// A commit whose sync failed can still be read in the log. What a later start writes after it must not be lost with it.
+#[test]
+fn g01_a_start_after_a_failed_sync_of_the_log_loses_nothing() {
+    let (_plugged, bench, session) = watched();
+    let mut acknowledged = vec![1];
+    assert!(note(&bench.journal, session, 1, 500));
+    set_failing(Failing::Sync);
+    assert!(!note(&bench.journal, session, 2, 20_000));
+    let Bench { dir, journal } = bench;
+    drop(journal);
+    set_failing(Failing::No);
+    let journal = open(dir.path());
+    for n in 3..6 {
+        assert!(note(&journal, session, n, 500));
+        acknowledged.push(n);
+        check(&acknowledged, &after_power_cut(session, || false));
+    }
+}
+
 #[test]
 fn the_disk_itself_notices_what_was_not_synced() {
     let dir = tempfile::tempdir().unwrap();
