@@ -9,10 +9,10 @@ use rusqlite::{OptionalExtension, params};
 use serde::Deserialize;
 
 use crate::connect::int;
-use crate::entries;
 use crate::error::WriteError;
 use crate::project;
 use crate::tx::{Result, Tx};
+use crate::{entries, listing};
 
 #[derive(Deserialize)]
 struct Prompt {
@@ -45,11 +45,12 @@ pub(crate) fn uses_of(kind: &Kind, body: &Body) -> Vec<Hash> {
 impl Tx<'_> {
     /// Appends an entry to a session. Large data is put beside the entries first.
     pub fn append(&mut self, session: SessionId, kind: Kind, body: Body) -> Result<Head> {
-        let head = self.head_to_append(session)?;
         let stored = match self.take_state(session) {
-            Some(state) => Some(state),
+            Some((state, true)) => return self.append_to(state, kind, body),
+            Some((state, false)) => Some(state),
             None => project::load(self.conn, session)?,
         };
+        let head = self.head_to_append(session)?;
         let state = match stored.filter(|state| state.head == head) {
             Some(state) => state,
             // The row is behind or beside the witnessed head: only the entries can tell.
@@ -83,13 +84,19 @@ impl Tx<'_> {
         let of_body = body_hash(&stored.salt, &stored.bytes);
         let seq = state.head.seq.next();
         let header = EntryHeader::new(session, seq, self.now_ms, kind, &state.head.hash, of_body);
-        let first_own = state.created_at_ms == 0;
+        let after = (state.created_at_ms != 0).then_some(state.head);
+        let listed_as = listing::depends_on(&state);
         state.apply(&header, Some(&body), stored.bytes.len() as u64);
-        let position = self.insert(&header, Some(&stored), first_own)?;
+        let position = self.insert(&header, Some(&stored), after)?;
         self.use_contents(&uses, position)?;
-        self.store_state(state)?;
+        let stays = after.is_some() && listing::depends_on(&state) == listed_as;
+        self.store_appended(state)?;
         self.change("entry", Some(session), None, Some(seq.0))?;
-        self.touch_session(session);
+        if stays {
+            self.touch_view(session);
+        } else {
+            self.touch_session(session);
+        }
         Ok(header.head())
     }
 
@@ -103,7 +110,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    pub(crate) fn insert(&mut self, header: &EntryHeader, body: Option<&StoredBody>, first_own: bool) -> Result<i64> {
+    /// Writes an entry that follows the witnessed head `after`, `None` for a session's first own one, and witnesses it.
+    pub(crate) fn insert(
+        &mut self,
+        header: &EntryHeader,
+        body: Option<&StoredBody>,
+        after: Option<Head>,
+    ) -> Result<i64> {
         let session = header.session_id;
         self.conn
             .prepare_cached(
@@ -123,18 +136,31 @@ impl Tx<'_> {
                 .prepare_cached("INSERT INTO bodies (position, salt, body) VALUES (?1, ?2, ?3)")?
                 .execute(params![position, body.salt.0, body.bytes])?;
         }
-        let sql = if first_own {
-            "INSERT INTO heads (session_id, seq, hash, position) VALUES (?1, ?2, ?3, ?4)"
-        } else {
-            "UPDATE heads SET seq = ?2, hash = ?3, position = ?4 WHERE session_id = ?1"
+        let Some(after) = after else {
+            self.conn
+                .prepare_cached("INSERT INTO heads (session_id, seq, hash, position) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![session.as_bytes(), int(header.seq.0), header.hash.0, position])?;
+            return Ok(position);
         };
-        self.conn.prepare_cached(sql)?.execute(params![
-            session.as_bytes(),
-            int(header.seq.0),
-            header.hash.0,
-            position
-        ])?;
-        Ok(position)
+        let moved = self
+            .conn
+            .prepare_cached(
+                "UPDATE heads SET seq = ?2, hash = ?3, position = ?4 WHERE session_id = ?1 AND seq = ?5 AND hash = ?6",
+            )?
+            .execute(params![
+                session.as_bytes(),
+                int(header.seq.0),
+                header.hash.0,
+                position,
+                int(after.seq.0),
+                after.hash.0
+            ])?;
+        if moved == 1 {
+            return Ok(position);
+        }
+        // Somebody else has moved it: what is there does not follow from what was appended before.
+        let witnessed = entries::head(self.conn, session)?.ok_or_else(|| WriteError::not_found("session", session))?;
+        Err(WriteError::Damaged { session, damage: gander_model::chain::Damage::Head { witnessed } })
     }
 
     /// The head that an entry is appended to.

@@ -213,8 +213,10 @@ impl Tx<'_> {
             walk.step(&entry.header).map_err(damaged)?;
             check_body(entry, true).map_err(damaged)?;
         }
-        for (n, entry) in entries.iter().enumerate() {
-            let position = self.insert(&entry.header, entry.body.as_ref(), after.is_none() && n == 0)?;
+        let mut before = after;
+        for entry in entries {
+            let position = self.insert(&entry.header, entry.body.as_ref(), before)?;
+            before = Some(entry.header.head());
             if let Some(body) = entry.body.as_ref().and_then(|body| Body::parse(&body.bytes).ok()) {
                 self.use_contents(&uses_of(&entry.header.kind, &body), position)?;
                 self.remember_turn(session, &entry.header.kind, &body, entry.header.seq)?;

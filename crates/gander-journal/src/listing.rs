@@ -22,6 +22,11 @@ fn is_empty(conn: &Connection, state: &SessionState) -> rusqlite::Result<bool> {
     Ok(!held)
 }
 
+/// What of a session's entries says where it is listed. The rest (queue, drafts, quarantine) is told by who changes it.
+pub fn depends_on(state: &SessionState) -> (Status, bool, Seq) {
+    (state.status, state.prompts > 0 || state.named_by == NamedBy::User, state.last_turn_seq)
+}
+
 fn bucket(conn: &Connection, state: &SessionState, quarantined: bool) -> rusqlite::Result<Bucket> {
     Ok(match state.status {
         _ if quarantined => Bucket::Quarantined,

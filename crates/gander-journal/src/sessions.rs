@@ -176,6 +176,8 @@ impl Tx<'_> {
         self.conn
             .prepare_cached("INSERT OR REPLACE INTO quarantine (session_id, detail, at_ms) VALUES (?1, ?2, ?3)")?
             .execute(params![session.as_bytes(), detail, self.now_ms])?;
+        // The next append has to look for it.
+        self.take_state(session);
         self.touch_session(session);
         Ok(())
     }

@@ -12,8 +12,9 @@ use crate::read::Reader;
 use crate::verified::Verified;
 use crate::{listing, project};
 
-/// Rows of the projection, as they were stored last.
-pub(crate) type States = BTreeMap<SessionId, SessionState>;
+/// Rows of the projection, as they were stored last, and whether an append stored them: then the session may be written,
+/// and its row stands at its witnessed head.
+pub(crate) type States = BTreeMap<SessionId, (SessionState, bool)>;
 
 /// The result of an operation inside a write.
 pub type Result<T> = std::result::Result<T, WriteError>;
@@ -25,8 +26,8 @@ pub struct Tx<'c> {
     pub(crate) epoch: u64,
     pub(crate) random: &'c dyn Random,
     pub(crate) verified: &'c Verified,
-    /// Sessions whose listing and view this write may have changed.
-    sessions: BTreeSet<SessionId>,
+    /// Sessions whose view this write may have changed, and whether their place in the lists as well.
+    sessions: BTreeMap<SessionId, bool>,
     /// Rows of the projection as this write and those before it have stored them: they need not be read back.
     states: States,
     /// Sessions whose queue this write changed.
@@ -50,7 +51,7 @@ impl<'c> Tx<'c> {
             epoch,
             random,
             verified,
-            sessions: BTreeSet::new(),
+            sessions: BTreeMap::new(),
             states: States::new(),
             queues: BTreeSet::new(),
             windows: BTreeSet::new(),
@@ -70,7 +71,7 @@ impl<'c> Tx<'c> {
 
     /// What this write sees so far, its own changes included.
     pub fn reader(&mut self) -> Result<Reader<'_>> {
-        for session in &self.sessions {
+        for (session, _) in self.sessions.iter().filter(|(_, listed)| **listed) {
             self.list(*session)?;
         }
         Ok(Reader::new(self.conn, self.verified))
@@ -109,7 +110,14 @@ impl<'c> Tx<'c> {
     /// Writes a session's row of the projection.
     pub(crate) fn store_state(&mut self, state: SessionState) -> Result<()> {
         project::store(self.conn, &state)?;
-        self.states.insert(state.session_id, state);
+        self.states.insert(state.session_id, (state, false));
+        Ok(())
+    }
+
+    /// [`Tx::store_state`] after an entry was appended.
+    pub(crate) fn store_appended(&mut self, state: SessionState) -> Result<()> {
+        project::store(self.conn, &state)?;
+        self.states.insert(state.session_id, (state, true));
         Ok(())
     }
 
@@ -125,17 +133,17 @@ impl<'c> Tx<'c> {
 
     /// A session's row, if it is at hand.
     pub(crate) fn stored_state(&self, session: SessionId) -> Option<&SessionState> {
-        self.states.get(&session)
+        self.states.get(&session).map(|(state, _)| state)
     }
 
-    /// A session's row, if it is at hand, taken out to be changed and stored again.
-    pub(crate) fn take_state(&mut self, session: SessionId) -> Option<SessionState> {
+    /// A session's row, if it is at hand, taken out to be changed and stored again, and whether an append stored it.
+    pub(crate) fn take_state(&mut self, session: SessionId) -> Option<(SessionState, bool)> {
         self.states.remove(&session)
     }
 
     /// Brings a session's place in the lists up to date.
     pub(crate) fn list(&self, session: SessionId) -> Result<()> {
-        match self.states.get(&session) {
+        match self.stored_state(session) {
             Some(state) => listing::refresh_with(self.conn, state)?,
             None => listing::refresh(self.conn, session)?,
         }
@@ -144,12 +152,17 @@ impl<'c> Tx<'c> {
 
     /// Notes that a session's row, listing, turn or permissions changed; its windows are told at the end.
     pub(crate) fn touch_session(&mut self, session: SessionId) {
-        self.sessions.insert(session);
+        self.sessions.insert(session, true);
+    }
+
+    /// [`Tx::touch_session`] for what leaves the session where it is listed.
+    pub(crate) fn touch_view(&mut self, session: SessionId) {
+        self.sessions.entry(session).or_insert(false);
     }
 
     pub(crate) fn touch_queue(&mut self, session: SessionId) {
         self.queues.insert(session);
-        self.sessions.insert(session);
+        self.touch_session(session);
     }
 
     pub(crate) fn touch_window(&mut self, window: WindowId) {
@@ -177,8 +190,10 @@ impl<'c> Tx<'c> {
 
     /// Settles what the operations left for the end: listings, and one change a subject.
     pub(crate) fn finish(&mut self) -> Result<()> {
-        for session in std::mem::take(&mut self.sessions) {
-            self.list(session)?;
+        for (session, listed) in std::mem::take(&mut self.sessions) {
+            if listed {
+                self.list(session)?;
+            }
             self.change("session", Some(session), None, None)?;
         }
         for session in std::mem::take(&mut self.queues) {

@@ -12,6 +12,9 @@ pub(crate) static BODY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_
 /// What an entry's hash is keyed with.
 pub(crate) static ENTRY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context("gander entry v1"));
 
+/// What a session's row in the projection is keyed with.
+pub(crate) static ROW: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context("gander session row v1"));
+
 /// A 32-byte BLAKE3 value, written as 64 lowercase hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hash(pub [u8; 32]);
@@ -32,6 +35,11 @@ impl Hash {
     /// The first four bytes as eight digits: enough for a person to compare, never an identity.
     pub fn short(&self) -> String {
         hex(&self.0[..4])
+    }
+
+    /// The first sixteen digits.
+    pub(crate) fn half(&self) -> String {
+        hex(&self.0[..8])
     }
 }
 
@@ -57,46 +65,78 @@ impl ContentHasher {
 }
 
 /// A keyed BLAKE3 state that frames its fields: a length prefix first, so that no two field lists share their bytes.
-pub(crate) struct Framed(blake3::Hasher);
+pub(crate) struct Framed {
+    hasher: blake3::Hasher,
+    /// Short fields, of which there are many, are put together before they are hashed.
+    short: Vec<u8>,
+}
+
+/// What is hashed in one go.
+const SHORT_MAX: usize = 1024;
 
 impl Framed {
     pub(crate) fn new(context: &str) -> Self {
-        Self(blake3::Hasher::new_derive_key(context))
+        Self::from(blake3::Hasher::new_derive_key(context))
     }
 
     /// The same for a context that is used over and over: its own hash is made once.
     pub(crate) fn of(context: &LazyLock<ContextKey>) -> Self {
-        Self(blake3::Hasher::new_from_context_key(context))
+        Self::from(blake3::Hasher::new_from_context_key(context))
+    }
+
+    fn from(hasher: blake3::Hasher) -> Self {
+        Self { hasher, short: Vec::with_capacity(SHORT_MAX) }
     }
 
     /// A field with a u32 big-endian length prefix.
     pub(crate) fn field(&mut self, bytes: &[u8]) -> &mut Self {
-        self.0.update(&(bytes.len() as u32).to_be_bytes());
-        self.0.update(bytes);
-        self
+        self.raw(&(bytes.len() as u32).to_be_bytes()).raw(bytes)
     }
 
     /// A field with a u64 big-endian length prefix.
     pub(crate) fn long_field(&mut self, bytes: &[u8]) -> &mut Self {
-        self.0.update(&(bytes.len() as u64).to_be_bytes());
-        self.0.update(bytes);
-        self
+        self.raw(&(bytes.len() as u64).to_be_bytes()).raw(bytes)
     }
 
     /// Bytes without a prefix (the store root's fields have fixed lengths).
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> &mut Self {
-        self.0.update(bytes);
+        if self.short.len() + bytes.len() > SHORT_MAX {
+            self.flush();
+        }
+        if bytes.len() > SHORT_MAX {
+            self.hasher.update(bytes);
+        } else {
+            self.short.extend_from_slice(bytes);
+        }
         self
     }
 
+    /// A text that may be missing, as a field: `+` and the text, or `-`.
+    pub(crate) fn optional(&mut self, text: Option<&str>) -> &mut Self {
+        match text {
+            Some(text) => self.raw(&(text.len() as u32 + 1).to_be_bytes()).raw(b"+").raw(text.as_bytes()),
+            None => self.field(b"-"),
+        }
+    }
+
+    fn flush(&mut self) {
+        self.hasher.update(&self.short);
+        self.short.clear();
+    }
+
     pub(crate) fn finish(&self) -> Hash {
-        Hash(*self.0.finalize().as_bytes())
+        Hash(*self.hasher.clone().update(&self.short).finalize().as_bytes())
     }
 }
 
 fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|b| [DIGITS[(b >> 4) as usize] as char, DIGITS[(b & 15) as usize] as char]).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(DIGITS[usize::from(byte >> 4)] as char);
+        text.push(DIGITS[usize::from(byte & 15)] as char);
+    }
+    text
 }
 
 fn unhex(text: &str) -> Result<[u8; 32], HexError> {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::hash::Framed;
+use crate::hash::{Framed, ROW};
 use crate::{Body, EntryHeader, Hash, Head, Kind, Seq, SessionId, TurnId, text};
 
 macro_rules! words {
@@ -222,7 +222,10 @@ impl SessionState {
             let said = body.and_then(|b| b.data_as::<Content>()).map(|data| text::prompt_text(&data.content));
             self.preview = said.and_then(|said| text::preview(&said)).or(self.preview.take());
         } else if *kind == Kind::MESSAGE {
-            let said = body.and_then(|b| b.data_as::<Box<RawValue>>()).map(|data| text::updates_text(&data));
+            let said = match body.map(|body| &body.data) {
+                Some(crate::Data::Inline(data)) => Some(text::updates_text(data)),
+                _ => None,
+            };
             self.preview = said.and_then(|said| text::preview(&said)).or(self.preview.take());
         } else if *kind == Kind::TURN_ENDED {
             self.news_seq = header.seq;
@@ -257,29 +260,30 @@ impl SessionState {
     /// Sixteen hexadecimal digits over every field, kept with the row: a row that was changed by anything but the
     /// fold does not match it.
     pub fn checksum(&self) -> String {
-        let mut state = Framed::new("gander session row v1");
-        let text = |t: &Option<String>| t.as_ref().map_or_else(|| "-".to_owned(), |t| format!("+{t}"));
+        let mut state = Framed::of(&ROW);
         let origin = self.origin.map(|o| format!("{} {} {}", o.session_id, o.seq, o.hash));
+        let last_turn_at = self.last_turn_at_ms.map(|at| at.to_string());
+        let interrupted = self.interrupted.map(|turn| turn.to_string());
         state
             .field(self.session_id.as_bytes())
             .field(&self.head.seq.0.to_be_bytes())
             .field(&self.head.hash.0)
             .field(&self.created_at_ms.to_be_bytes())
-            .field(text(&self.last_turn_at_ms.map(|at| at.to_string())).as_bytes())
+            .optional(last_turn_at.as_deref())
             .field(self.status.as_str().as_bytes())
-            .field(text(&self.name).as_bytes())
+            .optional(self.name.as_deref())
             .field(self.named_by.as_str().as_bytes());
         for seq in [self.last_turn_seq, self.named_seq, self.last_prompt_seq, self.barrier_seq, self.news_seq] {
             state.field(&seq.0.to_be_bytes());
         }
         state
-            .field(text(&self.agent).as_bytes())
-            .field(text(&self.cwd).as_bytes())
+            .optional(self.agent.as_deref())
+            .optional(self.cwd.as_deref())
             .field(&self.prompts.to_be_bytes())
-            .field(text(&self.interrupted.map(|t| t.to_string())).as_bytes())
-            .field(text(&self.preview).as_bytes())
-            .field(text(&origin).as_bytes())
+            .optional(interrupted.as_deref())
+            .optional(self.preview.as_deref())
+            .optional(origin.as_deref())
             .field(&self.bytes.to_be_bytes());
-        state.finish().to_string()[..16].to_owned()
+        state.finish().half()
     }
 }

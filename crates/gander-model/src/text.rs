@@ -1,5 +1,7 @@
 //! Short texts for people, made from what was said: a preview line and a first name.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -59,17 +61,25 @@ pub fn updates_text(updates: &RawValue) -> String {
 /// The last line that says something, without its Markdown, cut to [`PREVIEW_MAX_CHARS`]. A line of marks only (the
 /// end of a code block, a rule) says nothing where another line does.
 pub fn preview(text: &str) -> Option<String> {
-    let lines = || text.lines().rev().map(tidy).filter(|line| !line.is_empty());
-    let line = lines().map(|line| plain(&line)).find(|line| !line.is_empty()).or_else(|| lines().next())?;
+    let lines = || text.lines().rev().map(tidied).filter(|line| !line.is_empty());
+    let line = lines().map(plain).find(|line| !line.is_empty()).or_else(|| lines().next())?;
     Some(cut(&line, PREVIEW_MAX_CHARS))
 }
 
 /// A line's words without the marks of Markdown; empty when it is nothing but marks (a fence, a rule, a table's bar).
 /// A reading aid, not a parser: what it does not know stays as it is.
-fn plain(line: &str) -> String {
+fn plain(line: Cow<'_, str>) -> Cow<'_, str> {
     if line.starts_with("```") || line.starts_with("~~~") || !line.chars().any(char::is_alphanumeric) {
-        return String::new();
+        return Cow::Borrowed("");
     }
+    let marks_first = line.starts_with(['#', '>', '-', '*', '+', '|']);
+    if !marks_first && !line.bytes().any(|byte| matches!(byte, b'*' | b'~' | b'`' | b'[')) {
+        return line;
+    }
+    Cow::Owned(unmarked(&line))
+}
+
+fn unmarked(line: &str) -> String {
     let mut rest = line;
     loop {
         let before = rest;
@@ -124,9 +134,30 @@ pub fn reorders(c: char) -> bool {
 
 /// One line without control characters and marks that reorder it, every run of white space one space.
 pub fn tidy(line: &str) -> String {
+    tidied(line).into_owned()
+}
+
+/// Whether [`tidy`] leaves a line as it is; not found out for those that are not plain ASCII.
+fn is_tidy(line: &str) -> bool {
+    let mut before = b' ';
+    for byte in line.bytes() {
+        if !(b' '..=b'~').contains(&byte) || (byte == b' ' && before == b' ') {
+            return false;
+        }
+        before = byte;
+    }
+    before != b' ' || line.is_empty()
+}
+
+fn tidied(line: &str) -> Cow<'_, str> {
+    // Most lines are, and every session's last line is made tidy with each entry.
+    let line = line.trim_matches(' ');
+    if is_tidy(line) { Cow::Borrowed(line) } else { Cow::Owned(made_tidy(line)) }
+}
+
+fn made_tidy(line: &str) -> String {
     let mut tidy = String::with_capacity(line.len());
     if line.is_ascii() {
-        // Most lines are, and every session's last line is made tidy with each entry.
         for word in line.split(|c: char| c == ' ' || c.is_ascii_control()).filter(|word| !word.is_empty()) {
             if !tidy.is_empty() {
                 tidy.push(' ');
@@ -174,10 +205,11 @@ pub fn made_name(name: &str) -> Option<String> {
 }
 
 fn cut(line: &str, max: usize) -> String {
-    if line.chars().count() <= max {
+    if line.len() <= max || line.chars().count() <= max {
         return line.to_owned();
     }
-    let kept: String = line.chars().take(max - 1).collect();
+    let end = line.char_indices().nth(max - 1).map_or(line.len(), |(end, _)| end);
+    let kept = &line[..end];
     // A word is only given up for when that does not cost half of the line.
     let end = kept.rfind(' ').filter(|end| *end > kept.len() / 2).unwrap_or(kept.len());
     format!("{}…", kept[..end].trim_end())

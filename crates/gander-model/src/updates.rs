@@ -46,6 +46,9 @@ fn text_update(raw: &str) -> Option<TextUpdate<'_>> {
 /// The text of a text chunk, decoded; `None` for every other update.
 pub fn text_of(update: &RawValue) -> Option<String> {
     let found = text_update(update.get())?;
+    if !found.text.contains('\\') {
+        return Some(found.text.to_owned());
+    }
     serde_json::from_str(&format!("\"{}\"", found.text)).ok()
 }
 

@@ -164,3 +164,28 @@ fn a_preview_is_the_last_line_with_words() {
     assert_eq!(preview("---\n").as_deref(), Some("---"));
     assert_eq!(preview(" \n\n"), None);
 }
+
+/// What is plain already is given as it is; what is not, the long way: they agree on everything between.
+#[test]
+fn a_preview_is_the_same_however_it_was_found() {
+    use gander_model::text::preview;
+    for (line, wanted) in [
+        ("plain words, well-known | a > b # c + d", "plain words, well-known | a > b # c + d"),
+        ("  spaces  at\tends \r", "spaces at ends"),
+        ("two  spaces", "two spaces"),
+        ("- item", "item"),
+        ("-not an item", "-not an item"),
+        ("> # quoted **title**", "quoted title"),
+        ("| a | b |", "a · b"),
+        ("see [this](http://x) and `that`", "see this and that"),
+        ("~~gone~~", "gone"),
+        ("a \u{7f} b \u{202e} c", "a b c"),
+        ("caf\u{e9}\u{a0}au lait", "café au lait"),
+    ] {
+        assert_eq!(preview(line).as_deref(), Some(wanted), "{line:?}");
+    }
+    let long = "word ".repeat(30);
+    assert_eq!(preview(&long).unwrap(), format!("{}…", "word ".repeat(23).trim_end()));
+    assert_eq!(preview(&"é".repeat(121)).unwrap(), format!("{}…", "é".repeat(119)));
+    assert_eq!(preview(&"é".repeat(120)).unwrap(), "é".repeat(120));
+}
