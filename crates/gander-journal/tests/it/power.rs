@@ -161,8 +161,8 @@ fn fail_the_sync_of_a_partial_checkpoint(bench: &Bench, session: SessionId, ackn
     for _ in 0..40 {
         assert!(write(60_000));
     }
-    let (started, has_started) = std::sync::mpsc::channel();
-    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (started, has_started) = std::sync::mpsc::sync_channel(1);
+    let (release, released) = std::sync::mpsc::sync_channel::<()>(1);
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let read = bench.journal.read(|r| {
