@@ -402,3 +402,25 @@ async fn g13_what_was_said_elsewhere_belongs_to_the_turn_that_it_follows() {
     assert_eq!(world.entries(&session).await.iter().filter(|e| body(e)["elsewhere"] == true).count(), 2);
     assert_eq!(world.get("findings").await.ok()["findings"], json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_hears_nothing_is_recorded_and_then_killed_without_being_asked_again() {
+    let mut world = World::start().await;
+    let (_, session) = world.window().await;
+    let mut changes = world.changes(None).await;
+    let turn = world.send(&session, "/stream 3 chunks 1 ms\n/hang").await;
+    let mut heard = String::new();
+    changes
+        .until("what it says before it hangs", |change| {
+            heard.push_str(change["data"]["text"].as_str().unwrap_or_default());
+            heard.contains("chunk 3 of 3")
+        })
+        .await;
+    let asked = std::time::Instant::now();
+    world.stop().await;
+    // It has three seconds for its last words. Asked to close, to end and to end at once, it would take ten.
+    assert!(asked.elapsed() < Duration::from_secs(9), "{:?}", asked.elapsed());
+    world.serve().await;
+    assert_eq!(world.session(&session).await["interrupted"], json!(turn));
+    assert!(said(&world.entries(&session).await).contains("chunk 3 of 3"));
+}

@@ -143,36 +143,44 @@ impl Runner {
         }
     }
 
-    /// Orderly: the agent is asked to stop (some keep an answer only then), what it said is kept, the turn is recorded.
+    /// Orderly: the agent is asked to stop (some keep an answer only then), what it said is kept, the turn is recorded. An agent
+    /// that did not hear that hears nothing else either: once the turn is recorded it is killed, so that quitting takes seconds.
     pub(super) async fn stop(mut self) {
+        let mut hears = true;
         if let Some(running) = &mut self.running {
             running.kill_at = None;
             for (_, reply) in running.permissions.drain() {
                 reply.cancel();
             }
             running.cancelling = true;
-            self.last_words().await;
+            hears = self.last_words().await;
             self.finish(Ending::interrupted(self.ctx.stop_reason(), None)).await;
         }
-        self.let_go().await;
+        if hears {
+            self.let_go().await;
+        } else {
+            self.drop_host().await;
+        }
     }
 
-    pub(super) async fn last_words(&mut self) {
-        let Some(host) = &mut self.host else { return };
-        let Some(id) = host.bound.clone() else { return };
+    /// What the agent says when it is told to stop; false when it does not stop.
+    pub(super) async fn last_words(&mut self) -> bool {
+        let Some(host) = &mut self.host else { return true };
+        let Some(id) = host.bound.clone() else { return true };
         if host.agent.cancel(&id).is_err() {
-            return;
+            return false;
         }
         let until = Instant::now() + STOP_GRACE;
         while let Ok(Some(event)) = tokio::time::timeout_at(until, hear(&mut self.host)).await {
-            let Some(running) = &mut self.running else { return };
+            let Some(running) = &mut self.running else { return true };
             match event {
                 AgentEvent::Update(update) if Some(&update.agent_session) == Some(&id) => running.items.update(*update),
                 AgentEvent::Terminal(output) => running.items.terminal(&output),
                 AgentEvent::Permission(permission) => permission.reply.cancel(),
-                AgentEvent::PromptEnded { .. } | AgentEvent::Exited(_) => return,
+                AgentEvent::PromptEnded { .. } | AgentEvent::Exited(_) => return true,
                 _ => {}
             }
         }
+        false
     }
 }
