@@ -194,3 +194,54 @@ test('in a narrow window the list lies over the conversation, and goes when some
   await page.getByTestId('sidebar').waitFor();
   assert.deepEqual(problems, []);
 });
+
+test('a session moves to another window with what is typed, to a new one, and back', async (t) => {
+  const { gander, context, problems, page, ended, session } = await served(t);
+  await prompt(page, '/echo the heron stands still');
+  await ended(1);
+  const moved = await session();
+  await gander.api('PATCH', `sessions/${moved}`, { name: 'Herons' });
+  const [first] = (await gander.get('windows')).windows;
+  const other = await openWindow(context, gander, (await gander.post('windows')).id);
+  const second = await other.getByTestId('window').getAttribute('data-window-id');
+  const shows = (where, id) => until(`window ${where} on ${id}`, async () => (await gander.get(`windows/${where}`)).session_id === id);
+  const field = (of) => of.getByTestId('composer-text');
+
+  // From the menu of its row in the list.
+  await field(page).fill('half a thought');
+  await page.locator(`[data-testid=session-row][data-session-id="${moved}"]`).click({ button: 'right' });
+  await page.getByTestId('move').filter({ visible: true }).click();
+  await page.getByTestId('move-dialog').locator(`[data-window-id="${second}"]`).waitFor();
+  await picture(page, 'move-dialog');
+  await page.getByTestId('move-dialog').locator(`[data-window-id="${second}"]`).click();
+  await shows(second, moved);
+  await other.getByTestId('title').getByText('Herons').waitFor();
+  await until('what was typed, in the other window', async () => (await field(other).inputValue()) === 'half a thought');
+  await until('a new chat in the first', async () => (await session()) !== moved && (await field(page).inputValue()) === '');
+  const left = await session();
+  assert.ok((await gander.session(left)).empty);
+  assert.equal((await gander.session(left)).owner_window, first.id);
+  await picture(page, 'moved-away');
+  await page.getByTestId('toast').getByRole('button', { name: 'Move back' }).click();
+  await shows(first.id, moved);
+  await until('what was typed, back', async () => (await field(page).inputValue()) === 'half a thought');
+
+  // By the keyboard, into a window of its own.
+  await page.keyboard.press('Alt+m');
+  await page.getByTestId('move-dialog').waitFor();
+  const [popup] = await Promise.all([context.waitForEvent('page'), page.keyboard.press('Enter')]);
+  await popup.getByTestId('title').getByText('Herons').waitFor();
+  assert.equal(await field(popup).inputValue(), 'half a thought');
+  assert.equal((await gander.get('windows')).windows.filter((window) => window.open).length, 3);
+  await until('the new chat again', async () => (await session()) === left);
+
+  // And from there to here, by the question that a session shown elsewhere asks.
+  await page.locator(`[data-testid=session-row][data-session-id="${moved}"]`).click();
+  await page.getByTestId('move-here').waitFor();
+  await picture(page, 'elsewhere');
+  await page.getByTestId('move-here').click();
+  await shows(first.id, moved);
+  await until('what was typed, here', async () => (await field(page).inputValue()) === 'half a thought');
+  await until('a new chat there', async () => (await popup.getByTestId('window').getAttribute('data-session-id')) !== moved);
+  assert.deepEqual(problems, []);
+});

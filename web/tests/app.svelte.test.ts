@@ -137,6 +137,72 @@ describe('windows', () => {
     expect(app.draft?.text).toBe('left behind');
   });
 
+  test('a session moves to another window with what is typed, and this one shows a new chat', async () => {
+    const app = await started('default', (backend) => ({
+      windows: async () => (await backend.windows()).map((w) => ({ ...w, attached: true })),
+    }));
+    const session = app.session;
+    const other = app.windows.find((w) => w.id === OTHER);
+    if (!session || !other) throw new Error('the scene is too small');
+    app.draft?.type('goes along');
+    await app.move(session, other);
+    await expect.poll(() => app.session?.empty).toBe(true);
+    expect(app.draft?.text).toBe('');
+    const there = await app.backend.window(OTHER);
+    expect(there.session_id).toBe(session.id);
+    expect(there.draft?.text).toBe('goes along');
+    app.toasts.items.at(-1)?.action?.run();
+    await expect.poll(() => app.conversation?.id).toBe(session.id);
+    expect(app.draft?.text).toBe('goes along');
+  });
+
+  test('a session that cannot be moved stays, with what is typed', async () => {
+    const app = await started('default', () => ({
+      moveSession: async () => {
+        throw new BackendError({ status: 409, code: 'wrong_state', title: 'moved meanwhile' });
+      },
+    }));
+    const session = app.session;
+    if (!session) throw new Error('no session');
+    app.draft?.type('stays');
+    await app.move(session, { ...app.windows[0], id: OTHER, attached: true } as never);
+    expect(app.conversation?.id).toBe(session.id);
+    expect(app.draft?.text).toBe('stays');
+    expect(app.toasts.items.at(-1)?.tone).toBe('error');
+  });
+
+  test('a draft that is not saved keeps its session from being moved', async () => {
+    let moves = 0;
+    const app = await started('default', (backend) => ({
+      saveDraft: async () => {
+        throw new Unreachable();
+      },
+      moveSession: (...args) => {
+        moves += 1;
+        return backend.moveSession(...args);
+      },
+    }));
+    const [session, other] = [app.session, app.windows.find((w) => w.id === OTHER)];
+    if (!session || !other) throw new Error('the scene is too small');
+    app.draft?.type('not yet');
+    await app.move(session, { ...other, attached: true });
+    expect(moves).toBe(0);
+    expect(app.draft?.text).toBe('not yet');
+  });
+
+  test('a session that another window shows is moved here', async () => {
+    const app = await started('default', (backend) => ({
+      windows: async () => (await backend.windows()).map((w) => ({ ...w, attached: true })),
+    }));
+    const shown = app.windows.find((w) => w.id === OTHER)?.session_id;
+    const session = app.list.items.find((s) => s.id === shown);
+    if (!session) throw new Error('the other window shows nothing in the list');
+    await app.open(session);
+    await app.moveHere();
+    expect(app.conversation?.id).toBe(session.id);
+    expect((await app.backend.window(OTHER)).session_id).not.toBe(session.id);
+  });
+
   test('while nothing can be saved, nothing is sent', async () => {
     let sends = 0;
     const app = await started('not-saving', (backend) => ({

@@ -90,6 +90,22 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// A draft goes with its session from one window to another, in which nothing is typed for it. Where something is, or where
+    /// a revision has no successor, both stay as they are.
+    pub(crate) fn carry_draft(&mut self, session: SessionId, from: WindowId, to: WindowId) -> Result<()> {
+        let Some(draft) = load(self.conn, from, session)?.filter(|draft| !draft.is_empty()) else { return Ok(()) };
+        let there = load(self.conn, to, session)?;
+        let rev = there.as_ref().map_or(0, |there| there.rev).max(draft.rev) + 1;
+        if there.is_some_and(|there| !there.is_empty()) || rev > REV_MAX {
+            return Ok(());
+        }
+        // The floor that is left refuses a save that the first window's page sent before it heard of this.
+        let floor = draft.rev + 1;
+        store(self.conn, &Draft { window: to, rev, ..draft })?;
+        self.change("draft", Some(session), Some(to), None)?;
+        self.clear_draft(from, session, floor)
+    }
+
     fn window_exists(&self, window: WindowId) -> Result<()> {
         self.window_session(window).map(drop)
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use gander_model::{Head, NamedBy, Seq, SessionId, TurnId, chain::Damage};
+use gander_model::{Head, NamedBy, Seq, SessionId, TurnId, WindowId, chain::Damage};
 
 use crate::view::Draft;
 
@@ -214,6 +214,14 @@ pub enum WriteError {
         named_by: NamedBy,
         /// Its `named` entry.
         named_seq: Seq,
+    },
+    /// A window does not show that session (any more), or cannot show another one now.
+    #[error("window {window} {why}")]
+    WindowState {
+        /// The window.
+        window: WindowId,
+        /// In which state it is, in words that follow its name.
+        why: &'static str,
     },
     /// There is no such thing.
     #[error("no {what} {id}")]

@@ -156,6 +156,59 @@ impl Tx<'_> {
         Ok(session)
     }
 
+    /// Moves the session that a window shows to another open window, or to a new one, which then has the focus. What was typed
+    /// for it in the first window and where it was read there go along, unless the other window has a draft of its own for
+    /// it: then each keeps its text. The first window shows its own new chat. Gives the window that shows the session now.
+    pub fn move_session(
+        &mut self,
+        session: SessionId,
+        from: WindowId,
+        to: Option<WindowId>,
+        new: &NewSession,
+    ) -> Result<WindowId> {
+        self.state(session)?;
+        if self.window_session(from)? != session {
+            return Err(WriteError::WindowState { window: from, why: "does not show that session any more" });
+        }
+        let to = match to {
+            Some(to) if to == from => {
+                return Err(WriteError::WindowState { window: from, why: "shows that session already" });
+            }
+            Some(to) if !self.is_open(to)? => return Err(WriteError::WindowState { window: to, why: "is closed" }),
+            Some(to) => {
+                self.show(to, session)?;
+                to
+            }
+            None => {
+                let to = self.new_window_id();
+                self.insert_window(to, session)?;
+                to
+            }
+        };
+        self.conn
+            .prepare_cached(
+                "UPDATE windows SET scroll = (SELECT scroll FROM windows WHERE window_id = ?2) WHERE window_id = ?1",
+            )?
+            .execute(params![to.as_bytes(), from.as_bytes()])?;
+        self.carry_draft(session, from, to)?;
+        // An untouched chat goes with its window: the first one's New Chat must not take it up again.
+        self.conn
+            .prepare_cached("UPDATE listing SET owner_window = ?3 WHERE session_id = ?1 AND owner_window = ?2")?
+            .execute(params![session.as_bytes(), from.as_bytes(), to.as_bytes()])?;
+        self.touch_session(session);
+        self.new_chat(from, &new.agent, &new.cwd)?;
+        self.focus_window(to)?;
+        Ok(to)
+    }
+
+    fn is_open(&self, window: WindowId) -> Result<bool> {
+        self.conn
+            .prepare_cached("SELECT open FROM windows WHERE window_id = ?1")?
+            .query_row([window.as_bytes()], |row| row.get(0))
+            .optional()?
+            .ok_or_else(|| WriteError::not_found("window", window))
+    }
+
     /// The session that a window shows.
     pub fn window_session(&self, window: WindowId) -> Result<SessionId> {
         self.conn

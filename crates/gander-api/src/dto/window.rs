@@ -97,6 +97,28 @@ pub struct ShowBody {
     pub session_id: SessionId,
 }
 
+/// What is moved from a window, and where to.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MoveSession {
+    /// The session that the window shows. One that it does not show any more is not moved.
+    #[schema(value_type = String)]
+    pub session_id: SessionId,
+    /// The open window to move it to; a new one when left out.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub to: Option<WindowId>,
+}
+
+/// A session was moved from one window to another.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Moved {
+    /// The window that shows it now.
+    pub window: Window,
+    /// The window that showed it, with its own new chat.
+    pub from: Window,
+}
+
 /// A window and the session that it shows.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct WindowSession {

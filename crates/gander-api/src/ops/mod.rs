@@ -59,6 +59,9 @@ impl From<WriteError> for ApiError {
                 ApiError::new(Code::NameMoved, format!("The session was named by the {named_by} meanwhile."))
                     .with("named_seq", named_seq)
             }
+            WriteError::WindowState { window, why } => {
+                ApiError::new(Code::WrongState, format!("Window {window} {why}.")).todo("Look at the windows again.")
+            }
             WriteError::NotFound { what: "permission", id } => {
                 ApiError::new(Code::PermissionClosed, format!("Permission {id} was answered, cancelled or has lapsed."))
             }

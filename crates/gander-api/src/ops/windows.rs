@@ -180,6 +180,17 @@ impl Gander {
         Ok(dto::WindowSession { window: self.window(window).await?, session: self.session(session).await?.session })
     }
 
+    /// Moves the session that a window shows to another open window or to a new one, and brings that to the front. What was
+    /// typed for it goes along; the first window shows a new chat of its own.
+    pub async fn move_session(&self, from: WindowId, body: dto::MoveSession) -> Result<dto::Moved, ApiError> {
+        self.check_serving()?;
+        let (agent, cwd) = self.chat_start(None, None)?;
+        let (session, to) = (body.session_id, body.to);
+        let new = NewSession { window: Some(from), agent, cwd };
+        let to = self.ctx.write(move |tx| tx.move_session(session, from, to, &new)).await?;
+        Ok(dto::Moved { window: self.raise_window(to).await?, from: self.window(from).await? })
+    }
+
     /// Saves a draft; done when it is on disk.
     pub async fn save_draft(&self, window: WindowId, body: dto::DraftBody) -> Result<dto::Draft, ApiError> {
         check_rev(body.rev)?;

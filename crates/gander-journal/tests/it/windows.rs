@@ -3,7 +3,7 @@
 use gander_journal::{Bucket, Draft, WindowPatch, WriteError};
 use gander_model::{NamedBy, SessionId, WindowId};
 
-use crate::support::{Bench, bench, json, send, turn_id};
+use crate::support::{Bench, bench, json, new_session, send, turn_id};
 
 fn draft(window: WindowId, session: SessionId, rev: u64, text: &str) -> Draft {
     Draft { window, session, rev, text: text.into(), attachments: json("[]") }
@@ -171,4 +171,97 @@ fn a_place_beyond_the_last_is_refused_and_stops_no_other_window() {
         assert!(matches!(bench.fails(move |tx| tx.update_window(window, &patch)), WriteError::Invalid(_)));
     }
     bench.window();
+}
+
+fn moved(bench: &Bench, session: SessionId, from: WindowId, to: Option<WindowId>) -> WindowId {
+    bench.write(move |tx| tx.move_session(session, from, to, &new_session()))
+}
+
+#[test]
+fn g05_a_session_moves_to_another_window_with_its_draft_and_its_place() {
+    let bench = bench();
+    let (one, session) = bench.window();
+    let (two, others) = bench.window();
+    bench.turn(session, 1, "Prompt", "Answer");
+    bench.write(move |tx| tx.save_draft(draft(one, session, 7, "half a thought")));
+    let place = WindowPatch { scroll: Some(json("{\"seq\":3}")), ..WindowPatch::default() };
+    bench.write(move |tx| tx.update_window(one, &place));
+    assert_eq!(moved(&bench, session, one, Some(two)), two);
+
+    let bench = bench.reopen();
+    let shown = |window| bench.journal.read(move |r| r.window(window)).unwrap();
+    let (left, there) = (shown(one), shown(two));
+    assert_eq!((there.session, there.draft.unwrap().text.as_str()), (session, "half a thought"));
+    assert_eq!(there.scroll.unwrap().get(), "{\"seq\":3}");
+    assert!(there.focused > left.focused);
+    let chat = left.session;
+    assert!(![session, others].contains(&chat));
+    let chat = bench.journal.read(move |r| r.session(chat)).unwrap();
+    assert_eq!((chat.bucket, chat.owner_window), (Bucket::Empty, Some(one)));
+    // What that window's page saved before it heard of this does not come back.
+    let late = bench.fails(move |tx| tx.save_draft(draft(one, session, 8, "half a thought, late")));
+    assert!(matches!(late, WriteError::DraftStale { .. }));
+    // What the other window showed is its own still.
+    assert_eq!(new_chat(&bench, two), others);
+}
+
+#[test]
+fn g05_a_session_moves_to_a_new_window_and_back() {
+    let bench = bench();
+    let (one, session) = bench.window();
+    bench.turn(session, 1, "Prompt", "Answer");
+    bench.write(move |tx| tx.save_draft(draft(one, session, 1, "typed")));
+    let new = moved(&bench, session, one, None);
+    assert!(bench.journal.read(move |r| r.window(new)).unwrap().open);
+    bench.write(move |tx| tx.save_draft(draft(new, session, 9, "typed more")));
+    assert_eq!(moved(&bench, session, new, Some(one)), one);
+    let back = bench.journal.read(move |r| r.window(one)).unwrap();
+    assert_eq!((back.session, back.draft.unwrap().text.as_str()), (session, "typed more"));
+}
+
+#[test]
+fn g09_two_drafts_for_a_session_both_stay_when_it_is_moved() {
+    let bench = bench();
+    let (one, session) = bench.window();
+    let (two, _) = bench.window();
+    bench.turn(session, 1, "Prompt", "Answer");
+    bench.write(move |tx| tx.save_draft(draft(one, session, 5, "mine")));
+    bench.write(move |tx| tx.save_draft(draft(two, session, 2, "theirs")));
+    moved(&bench, session, one, Some(two));
+    assert_eq!(bench.journal.read(|r| r.window(two)).unwrap().draft.unwrap().text, "theirs");
+    let mut texts: Vec<_> = bench.journal.read(|r| r.drafts(session)).unwrap().into_iter().map(|d| d.text).collect();
+    texts.sort();
+    assert_eq!(texts, ["mine", "theirs"]);
+}
+
+#[test]
+fn g06_an_untouched_chat_belongs_to_the_window_that_it_was_moved_to() {
+    let bench = bench();
+    let (one, own) = bench.window();
+    let (two, _) = bench.window();
+    moved(&bench, own, one, Some(two));
+    let left = bench.journal.read(|r| r.window(one)).unwrap().session;
+    assert_ne!(left, own);
+    assert_eq!(new_chat(&bench, one), left);
+    assert_eq!(new_chat(&bench, two), own);
+}
+
+#[test]
+fn g06_what_cannot_be_moved_leaves_both_windows_as_they_are() {
+    let bench = bench();
+    let (one, first) = bench.window();
+    let (two, second) = bench.window();
+    let (closed, _) = bench.window();
+    bench.write(move |tx| tx.close_window(closed));
+    for (session, from, to) in [(second, one, Some(two)), (first, one, Some(one)), (first, one, Some(closed))] {
+        let refused = bench.fails(move |tx| tx.move_session(session, from, to, &new_session()));
+        assert!(matches!(refused, WriteError::WindowState { .. }), "{refused}");
+    }
+    let nowhere = WindowId::from_bytes([9; 16]);
+    let refused = bench.fails(move |tx| tx.move_session(first, one, Some(nowhere), &new_session()));
+    assert!(matches!(refused, WriteError::NotFound { .. }));
+    let windows = bench.journal.read(|r| r.windows()).unwrap();
+    assert_eq!(windows.iter().find(|w| w.id == one).unwrap().session, first);
+    assert_eq!(windows.iter().find(|w| w.id == two).unwrap().session, second);
+    assert_eq!(windows.len(), 3);
 }

@@ -80,6 +80,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(windows::focus))
         .routes(routes!(windows::new_chat))
         .routes(routes!(windows::show))
+        .routes(routes!(windows::move_session))
         .routes(routes!(windows::draft))
         .routes(routes!(sessions::list, sessions::create))
         .routes(routes!(sessions::search))

@@ -3,8 +3,8 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use gander_api::dto::{
-    Draft, DraftBody, NewChat, NewWindow, Problem as ProblemBody, SessionBody, ShowBody, Window, WindowPatch,
-    WindowSession, Windows,
+    Draft, DraftBody, MoveSession, Moved, NewChat, NewWindow, Problem as ProblemBody, SessionBody, ShowBody, Window,
+    WindowPatch, WindowSession, Windows,
 };
 
 use crate::problem::{Body, Problem, Reply, id, reply};
@@ -79,6 +79,18 @@ pub async fn show(
     Body(body): Body<ShowBody>,
 ) -> Reply<WindowSession> {
     reply(app.gander.show(id("window", &window)?, body).await)
+}
+
+/// Moves the session that this window shows to another open window, or to a new one, and brings that to the front. What was typed
+/// for it goes along, unless the other window has a draft of its own for it; this window shows a new chat of its own.
+#[utoipa::path(post, path = "/windows/{id}/move-session", tag = "windows", operation_id = "moveSession", params(("id" = String, Path)), request_body = MoveSession,
+    responses((status = 200, body = Moved), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
+pub async fn move_session(
+    State(app): State<App>,
+    Path(window): Path<String>,
+    Body(body): Body<MoveSession>,
+) -> Reply<Moved> {
+    reply(app.gander.move_session(id("window", &window)?, body).await)
 }
 
 /// Saves a draft. A revision that is lower than the kept one, or equal with another text, is refused with the kept one.

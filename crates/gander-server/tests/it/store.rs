@@ -119,6 +119,43 @@ async fn g05_windows_come_back_as_they_were() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_moved_to_another_window_and_who_shows_windows_hears_of_it() {
+    let world = World::start().await;
+    let (first, session) = world.window().await;
+    let (second, _) = world.window().await;
+    world.turn(&session, "/echo one").await;
+    let draft = json!({"session_id": session, "rev": 1, "text": "half", "attachments": []});
+    world.put(&format!("windows/{first}/draft"), draft).await.ok();
+    let mut changes = world.changes(None).await;
+    let path = format!("windows/{first}/move-session");
+    let moved = world.post(&path, json!({"session_id": session, "to": second})).await.ok();
+    assert_eq!(moved["window"]["id"], json!(second));
+    assert_eq!(moved["window"]["session_id"], json!(session));
+    assert_eq!(moved["window"]["draft"]["text"], "half");
+    assert_ne!(moved["from"]["session_id"], json!(session));
+    let there = json!(session);
+    let shows = |c: &Value, window: &str, shown: &Value| {
+        c["type"] == "window" && c["window_id"] == json!(window) && c["data"]["session_id"] == *shown
+    };
+    let (mut left, mut came, mut raised) = (false, false, false);
+    changes
+        .until("both windows, and the raising", |c| {
+            left |= shows(c, &first, &moved["from"]["session_id"]);
+            came |= shows(c, &second, &there);
+            raised |= c["type"] == "raise" && c["window_id"] == json!(second);
+            left && came && raised
+        })
+        .await;
+
+    // It is elsewhere now: moved once more by somebody who does not know, nothing happens.
+    let refused = world.post(&path, json!({"session_id": session})).await.refused(409, "wrong_state");
+    assert!(text(&refused["detail"]).contains("does not show"), "{refused}");
+    let alone = world.post(&format!("windows/{second}/move-session"), json!({"session_id": session})).await.ok();
+    assert!(![&first, &second].contains(&&text(&alone["window"]["id"])));
+    assert_eq!(world.get("windows").await.ok()["focused"], alone["window"]["id"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fork_shows_what_it_inherited_and_goes_on_by_itself() {
     let world = World::start().await;
     let (window, session) = world.window().await;

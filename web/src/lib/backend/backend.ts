@@ -1,6 +1,6 @@
 import type {
   Agent, AgentCheck, AgentCommand, AgentSpec, Attachment, BackupList, BackupMade, BackupReport, Change, Config, ContentBlock, ContinueHow, Draft, EntryPage, Finding, Folders, Geometry, Handover, Head, Health,
-  Job, Problem, PruneReport, PruneRequest, Purged, Queue, RestoreReport, RestoreRequest, ScrollPosition, SearchPage, SendRequest, Sent, Session, SessionFilter, SessionPage, Status, UpgradeReport, WindowState,
+  Job, Moved, Problem, PruneReport, PruneRequest, Purged, Queue, RestoreReport, RestoreRequest, ScrollPosition, SearchPage, SendRequest, Sent, Session, SessionFilter, SessionPage, Status, UpgradeReport, WindowState,
 } from './types';
 
 /** What the server refused, in its own words. `code` is stable; the rest is for people. */
@@ -82,6 +82,8 @@ export interface Backend {
   focusWindow(id: string): Promise<void>;
   newChat(windowId: string, options: { agent?: string; cwd?: string }): Promise<Session>;
   showSession(windowId: string, sessionId: string): Promise<{ window: WindowState; session: Session }>;
+  /** To another open window, or to a new one; what was typed goes along, and the first window shows a new chat. */
+  moveSession(windowId: string, sessionId: string, to?: string): Promise<Moved>;
   saveDraft(windowId: string, draft: Draft): Promise<void>;
   drafts(sessionId: string): Promise<Draft[]>;
 

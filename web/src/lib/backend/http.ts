@@ -1,6 +1,6 @@
 import { BackendError, Unreachable, type Backend, type EntryBounds, type FeedHandlers } from './backend';
 import { openFeed } from './feed';
-import type { Agent, AgentCheck, AgentCommand, Attachment, BackupList, BackupMade, BackupReport, Config, Draft, EntryPage, Finding, Folders, Handover, Health, Job, Problem, PruneReport, Purged, Queue, RestoreReport, SearchPage, Sent, Session, SessionFilter, SessionPage, UpgradeReport, WindowState } from './types';
+import type { Agent, AgentCheck, AgentCommand, Attachment, BackupList, BackupMade, BackupReport, Config, Draft, EntryPage, Finding, Folders, Handover, Health, Job, Moved, Problem, PruneReport, Purged, Queue, RestoreReport, SearchPage, Sent, Session, SessionFilter, SessionPage, UpgradeReport, WindowState } from './types';
 
 const ROOT = '/api/v1';
 const TIMEOUT_MS = 20_000;
@@ -81,6 +81,7 @@ export function httpBackend(): Backend {
     focusWindow: (w) => post(`windows/${id(w)}/focus`),
     newChat: async (w, options) => (await post<{ session: Session }>(`windows/${id(w)}/new-chat`, options)).session,
     showSession: (w, session_id) => json('PUT', `windows/${id(w)}/session`, { session_id }),
+    moveSession: (w, session_id, to) => post<Moved>(`windows/${id(w)}/move-session`, { session_id, to }),
     saveDraft: (w, draft) =>
       json('PUT', `windows/${id(w)}/draft`, {
         session_id: draft.session_id,

@@ -940,6 +940,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/windows/{id}/move-session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Moves the session that this window shows to another open window, or to a new one, and brings that to the front. What was typed
+         *     for it goes along, unless the other window has a draft of its own for it; this window shows a new chat of its own.
+         */
+        post: operations["moveSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/windows/{id}/new-chat": {
         parameters: {
             query?: never;
@@ -1712,6 +1732,20 @@ export interface components {
             id: string;
             /** @description `last`, `hourly`, `daily`, `weekly`, `monthly`, `before_upgrade`, `only_copy` or `unreadable`. */
             why: string[];
+        };
+        /** @description What is moved from a window, and where to. */
+        MoveSession: {
+            /** @description The session that the window shows. One that it does not show any more is not moved. */
+            session_id: string;
+            /** @description The open window to move it to; a new one when left out. */
+            to?: string | null;
+        };
+        /** @description A session was moved from one window to another. */
+        Moved: {
+            /** @description The window that showed it, with its own new chat. */
+            from: components["schemas"]["Window"];
+            /** @description The window that shows it now. */
+            window: components["schemas"]["Window"];
         };
         /** @description An agent to add or to change. */
         NewAgent: {
@@ -4458,6 +4492,47 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    moveSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MoveSession"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Moved"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

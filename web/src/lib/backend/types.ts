@@ -75,6 +75,8 @@ export type WindowState = Closer<
   { session_id: string | null; geometry: Geometry | null; scroll: ScrollPosition | null; draft: Draft | null; cursor?: string }
 >;
 
+export type Moved = Closer<Wire['Moved'], { window: WindowState; from: WindowState }>;
+
 export type ContentBlock =
   | { type: 'text'; text: string }
   | { type: 'blob'; hash: string; name: string; mime: string; bytes: number }

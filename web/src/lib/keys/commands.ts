@@ -45,6 +45,7 @@ export function commands(app: App): Record<string, (event?: KeyboardEvent) => bo
     previous: step(-1),
     next: step(1),
     rename: onSession(() => (app.renaming = true)),
+    move: onSession((s) => (app.moving = s)),
     archive: onSession((s) => (s.status === 'archived' ? app.setStatus(s, 'active') : app.setStatus(s, 'archived'))),
     trash: (event) => {
       if (!app.session || (event && inText(event.target) && app.draft?.empty === false)) return false;

@@ -23,6 +23,7 @@ export const BINDINGS: readonly KeyBinding[] = [
   { id: 'previous', label: 'Session above', group: 'Sessions', keys: 'Alt+ArrowUp' },
   { id: 'next', label: 'Session below', group: 'Sessions', keys: 'Alt+ArrowDown' },
   { id: 'rename', label: 'Rename', group: 'Sessions', keys: 'F2' },
+  { id: 'move', label: 'Move to another window', group: 'Sessions', keys: 'Alt+M' },
   { id: 'archive', label: 'Archive', group: 'Sessions', keys: 'Alt+E' },
   { id: 'trash', label: 'Move to the trash', group: 'Sessions', keys: 'Alt+Backspace' },
   { id: 'choose', label: 'Choose in the list, to do one thing with several', group: 'Sessions', keys: 'Space' },

@@ -10,6 +10,7 @@ export function sessionActions(app: App, session: Session) {
   return [
     ...(here ? [] : [{ label: 'Open here', run: () => void app.open(session, 'here') }]),
     { label: 'Open in a new window', run: () => void app.newWindow(session.id) },
+    { label: here ? 'Move to another window' : 'Show in another window', keys: here ? shortcut('move') : undefined, testid: 'move', run: () => void (app.moving = session) },
     'line' as const,
     {
       label: 'Rename',

@@ -59,6 +59,8 @@ export class App {
   endWanted = $state(0);
   /** A session that another window shows was asked for. */
   elsewhere = $state.raw<{ session: Session; window: WindowState } | null>(null);
+  /** A session for which the reader chooses another window. */
+  moving = $state.raw<Session | null>(null);
   /** An address that the reader clicked: shown before anything is opened. */
   link = $state<string | null>(null);
   /** A picture that the reader looks at larger. */
@@ -382,6 +384,56 @@ export class App {
     if (!other) return;
     await this.#try('That window could not be brought forward.', () => this.backend.focusWindow(other.window.id));
     if (!isNative) globalThis.open(`/w/${other.window.id}`, `gander-${other.window.id}`);
+  }
+
+  /** A session goes to another open window, or to a new one. One that this window shows leaves it, with what is typed for it. */
+  async move(session: Session, to?: WindowState): Promise<void> {
+    this.moving = null;
+    // Opened in the click itself, or the browser takes it for a pop-up. A window that is shown has its tab.
+    const tab = isNative || to?.attached ? null : globalThis.open('about:blank', '_blank');
+    const there = this.conversation?.id === session.id ? await this.#moveAway(session, to) : await this.#showThere(session, to);
+    if (!there) tab?.close();
+    else if (tab) tab.location.href = `/w/${there.id}`;
+  }
+
+  async #moveAway(session: Session, to?: WindowState): Promise<WindowState | undefined> {
+    if (this.draft && !(await this.draft.flush())) {
+      this.toasts.show('Not moved: the draft is not saved yet.', { tone: 'error', detail: 'Your text stays here. Try again in a moment.' });
+      return undefined;
+    }
+    await this.rememberPlace?.();
+    const moved = await this.#try('The session was not moved. This window still shows it.', () => this.backend.moveSession(this.windowId, session.id, to?.id));
+    if (!moved) return undefined;
+    this.#show(moved.from);
+    this.go(null);
+    const back = async () => {
+      const returned = await this.#try('The session was not moved back.', () => this.backend.moveSession(moved.window.id, session.id, this.windowId));
+      if (returned) this.#show(returned.window);
+    };
+    this.toasts.show(`Moved to window ${moved.window.ordinal}.`, { action: { label: 'Move back', run: () => void back() } });
+    return moved.window;
+  }
+
+  async #showThere(session: Session, to?: WindowState): Promise<WindowState | undefined> {
+    return this.#try('The session was not shown there.', async () => {
+      if (!to) return this.backend.openWindow({ session_id: session.id });
+      const { window } = await this.backend.showSession(to.id, session.id);
+      await this.backend.focusWindow(to.id);
+      this.toasts.show(`Shown in window ${window.ordinal}.`);
+      return window;
+    });
+  }
+
+  /** The session that another window shows comes into this one, and leaves that. */
+  async moveHere(): Promise<void> {
+    const other = this.elsewhere;
+    this.elsewhere = null;
+    if (!other) return;
+    await this.draft?.flush();
+    const moved = await this.#try('The session was not moved. That window still shows it.', () => this.backend.moveSession(other.window.id, other.session.id, this.windowId));
+    if (!moved) return;
+    this.#show(moved.window);
+    this.go(null);
   }
 
   async newChat(options: { agent?: string; cwd?: string } = {}): Promise<void> {

@@ -54,7 +54,7 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
     async window(id) { await wait(); return windowOf(needWindow(id)); },
     async openWindow(options) {
       mayWrite();
-      const w: WindowState = { id: fresh('7abc'), ordinal: windows.length, session_id: options.session_id ?? null, open: true, attached: false, geometry: null, scroll: null, draft: null };
+      const w: WindowState = { id: fresh('7abc'), ordinal: windows.length + 1, session_id: options.session_id ?? null, open: true, attached: false, geometry: null, scroll: null, draft: null };
       windows.push(w);
       return windowOf(w);
     },
@@ -81,6 +81,31 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
       w.session_id = sessionId;
       h.session.unseen = false;
       return { window: windowOf(w), session: { ...h.session } };
+    },
+    async moveSession(id, sessionId, to) {
+      mayWrite();
+      await wait();
+      const from = needWindow(id);
+      if (from.session_id !== sessionId) throw refuse(409, 'wrong_state', 'That window does not show that session any more.');
+      let there = to ? needWindow(to) : undefined;
+      if (there && !there.open) throw refuse(409, 'wrong_state', 'That window is closed.');
+      if (!there) {
+        there = { id: fresh('7abc'), ordinal: windows.length + 1, session_id: null, open: true, attached: false, geometry: null, scroll: null, draft: null };
+        windows.push(there);
+      }
+      const draft = draftRevs.get(`${id}/${sessionId}`);
+      const other = draftRevs.get(`${there.id}/${sessionId}`);
+      if (draft?.text && !other?.text) {
+        draftRevs.set(`${there.id}/${sessionId}`, { ...draft, rev: Math.max(draft.rev, other?.rev ?? 0) + 1 });
+        draftRevs.set(`${id}/${sessionId}`, { ...draft, rev: draft.rev + 1, text: '', attachments: [] });
+      }
+      there.session_id = sessionId;
+      there.scroll = from.scroll;
+      const chat = makeSession(fresh(), { owner_window: id });
+      begin(chat, Date.now());
+      Object.assign(from, { session_id: chat.session.id, scroll: null });
+      for (const w of [from, there]) emit({ type: 'window', window_id: w.id, data: windowOf(w) });
+      return { window: windowOf(there), from: windowOf(from) };
     },
     async saveDraft(id, draft) {
       await wait(scene === 'slow' ? 2500 : 8);

@@ -36,7 +36,7 @@ export function seed(world: World, turns: Turns) {
   }
   const ids = ['11111111-1111-7111-8111-111111111111', '22222222-2222-7222-8222-222222222222', '33333333-3333-7333-8333-333333333333'];
   ids.forEach((id, n) =>
-    windows.push({ id, ordinal: n, session_id: held.has(uuid(n + 1)) ? uuid(n + 1) : null, open: n < 2, attached: n === 0, geometry: null, scroll: null, draft: null }));
+    windows.push({ id, ordinal: n + 1, session_id: held.has(uuid(n + 1)) ? uuid(n + 1) : null, open: n < 2, attached: n === 0, geometry: null, scroll: null, draft: null }));
   const here = windows[0];
   if (!here) return;
   if (scene === 'first-run' || scene === 'empty') {
