@@ -211,11 +211,12 @@ impl Driver {
             // It comes with the changes.
             return;
         }
-        for id in &ids {
+        // The one that somebody looked at last is there first.
+        let focused = self.known.focused.clone().filter(|id| ids.contains(id));
+        for id in focused.iter().chain(ids.iter().filter(|id| focused.as_ref() != Some(id))) {
             self.show(id, false).await;
         }
         let keep = ids.clone();
-        let focused = self.known.focused.clone().filter(|id| ids.contains(id));
         let _ = on_main(&self.app, move |_, panes| {
             panes.keep_only(&keep);
             if let Some(focused) = focused {

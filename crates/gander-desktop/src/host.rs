@@ -15,6 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::http::Server;
+use crate::native;
 
 /// A migration, an upgrade that is under way, a large journal after a power cut: all that a start may wait for.
 const START_PATIENCE: Duration = Duration::from_secs(300);
@@ -131,8 +132,10 @@ impl Host {
         let mut command = Command::new(&program);
         command.arg("--data-dir").arg(&self.data_dir).arg("serve");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(said);
-        // Neither it nor its agents are driven by a test of ours.
-        command.env_remove("TAURI_AUTOMATION").env_remove("TAURI_WEBVIEW_AUTOMATION");
+        // Neither it nor its agents are driven by a test of ours, or share our engine's settings.
+        for ours in ["TAURI_AUTOMATION", "TAURI_WEBVIEW_AUTOMATION", native::ENGINE_MEMORY] {
+            command.env_remove(ours);
+        }
         #[cfg(unix)]
         command.process_group(0);
         let mut child = command.spawn().map_err(|error| NotStarted::of(&program, &error))?;

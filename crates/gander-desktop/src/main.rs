@@ -40,6 +40,7 @@ const EVENTS: usize = 4096;
 const SECOND_PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
+    native::before_anything();
     match run() {
         Ok(code) => code,
         Err(words) => {

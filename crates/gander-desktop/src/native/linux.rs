@@ -26,6 +26,18 @@ thread_local! {
     static LISTENING: RefCell<bool> = const { RefCell::new(false) };
 }
 
+/// Read by WebKit in each of its processes: with it, they take their memory from the C library.
+pub const ENGINE_MEMORY: &str = "Malloc";
+
+/// To be called before anything else runs. The engine's own allocator gives up now and then while many pages load (seen with WebKitGTK
+/// 2.50: "pas panic: deallocation did fail"), which takes the pages of all windows with it.
+pub fn before_anything() {
+    if std::env::var_os(ENGINE_MEMORY).is_none() {
+        // SAFETY: no other thread runs yet that could read the environment meanwhile.
+        unsafe { std::env::set_var(ENGINE_MEMORY, "1") };
+    }
+}
+
 /// The web view of a window.
 pub fn view_of(window: &WebviewWindow) -> Option<View> {
     thread_local! { static VIEW: RefCell<Option<WebView>> = const { RefCell::new(None) }; }

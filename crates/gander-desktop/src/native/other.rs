@@ -8,6 +8,11 @@ use super::{QuitAnswer, label};
 use crate::driver::{Event, Leaving, Told};
 use crate::panes::tell;
 
+/// What only WebKitGTK reads.
+pub const ENGINE_MEMORY: &str = "Malloc";
+
+pub fn before_anything() {}
+
 /// The engines of these platforms share their processes by themselves.
 pub struct View;
 
