@@ -63,6 +63,7 @@ bench-desktop: web ## Measure how long native windows take to come back, on rele
 	@.ci/setup
 	@cargo build --release --quiet --package gander-cli --bin gander
 	@cargo build --release --quiet --package gander-desktop
+	@cargo run --release --quiet --package xtask --features bench -- bench seed
 	@GANDER_BIN=$$PWD/target/release/gander GANDER_DESKTOP_BIN=$$PWD/target/release/gander-desktop node e2e/desktop_bench.mjs
 
 package: web ## Build a release and put it into a .deb, and into a signed package with KEY=FILE (a minisign secret key).

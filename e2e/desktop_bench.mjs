@@ -1,10 +1,11 @@
 // How long native windows take to come back, and what they cost in memory: `make bench-desktop`. Never a test: a busy machine
 // must not fail a build. A window counts as live when its page has read its session and follows the changes.
 
-import { readFileSync, readdirSync } from 'node:fs';
+import { cpSync, readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { Desktop } from './lib/desktop.js';
 import { Display } from './lib/display.js';
-import { projectIn, temporaryHome } from './lib/places.js';
+import { ROOT, projectIn, temporaryHome } from './lib/places.js';
 import { until } from './lib/until.js';
 
 const ROUNDS = 5;
@@ -52,6 +53,11 @@ async function measure(count) {
     const { turn_id } = await gander.send(window.session_id, '/markdown', { window_id: window.id });
     await gander.ended_turn(window.session_id, turn_id);
   }
+  const front = async () => {
+    const { windows, focused } = await gander.get('windows');
+    return windows.find((window) => window.id === focused)?.attached;
+  };
+  const firsts = [];
   const times = [];
   const costs = [];
   const own = [];
@@ -62,6 +68,8 @@ async function measure(count) {
     const begun = performance.now();
     shell = desktop.launch();
     await desktop.attach();
+    await until('the window at the front to be live', front);
+    firsts.push(performance.now() - begun);
     await until('all windows to be live', live);
     times.push(performance.now() - begun);
     // The server may have a session of its own; whatever this home's processes are, they are the shell's or the server's.
@@ -72,11 +80,92 @@ async function measure(count) {
   display.picture(`desktop-bench-${count}`);
   shell.kill('SIGTERM');
   await shell.ended;
-  console.log(`${count} windows: live after ${spread(times)} ms; ${spread(costs)} MiB in all, ${spread(own)} MiB in the shell (least / median / most of ${ROUNDS})`);
+  console.log(`${count} windows: the one at the front live after ${spread(firsts)} ms, all after ${spread(times)} ms; ${spread(costs)} MiB in all, ${spread(own)} MiB in the shell (least / median / most of ${ROUNDS})`);
+}
+
+/** In the page: from the click on a session's row until its last entry is drawn. The answer is in milliseconds. */
+const OPEN = `const [session, seq, done] = arguments;
+  const row = document.querySelector('[data-testid=session-row][data-session-id="' + session + '"]');
+  const begun = performance.now();
+  row.click();
+  const look = () => {
+    const view = document.querySelector('[data-testid=conversation]')?.getBoundingClientRect();
+    const last = document.querySelector('[data-testid=conversation] [data-last="' + seq + '"]');
+    const shown = document.querySelector('[data-testid=window]').dataset.sessionId === session && last && last.getBoundingClientRect().bottom <= view.bottom + 40 && last.checkVisibility({ visibilityProperty: true });
+    // The frame that follows is the first that shows it.
+    if (shown) requestAnimationFrame(() => setTimeout(() => done(performance.now() - begun)));
+    else requestAnimationFrame(look);
+  };
+  look();`;
+
+/** In the page: scrolls up, frame by frame, and looks in each for a part of the view that no row covers. Rows have up to 40 pixels between them. */
+const SCROLL = `const [frames, step, done] = arguments;
+  const scroller = document.querySelector('[data-testid=conversation]');
+  const gaps = [], times = [];
+  let waited = 0, before = performance.now();
+  const first = () => Number(scroller.querySelector('[data-last]').dataset.last);
+  const from = first();
+  const frame = () => {
+    const now = performance.now();
+    times.push(now - before);
+    before = now;
+    const view = scroller.getBoundingClientRect();
+    let covered = view.top;
+    let gap = 0;
+    const rows = [...scroller.querySelectorAll('[data-row]')].filter((row) => row.checkVisibility({ visibilityProperty: true })).map((row) => row.getBoundingClientRect()).sort((a, b) => a.top - b.top);
+    for (const { top, bottom } of [...rows, { top: view.bottom, bottom: view.bottom }]) {
+      if (bottom < view.top) continue;
+      gap = Math.max(gap, Math.min(top, view.bottom) - covered);
+      covered = Math.max(covered, bottom);
+    }
+    gaps.push(gap);
+    if (scroller.scrollTop < 1) waited += 1;
+    if (gaps.length === frames) return done({ blank: gaps.filter((gap) => gap > 40).length, largest: Math.max(...gaps), waited, entries: from - first(), times: times.slice(1) });
+    scroller.dispatchEvent(new WheelEvent('wheel', { deltaY: -step, bubbles: true }));
+    scroller.scrollTop -= step;
+    requestAnimationFrame(frame);
+  };
+  requestAnimationFrame(frame);`;
+
+/** A session of 33,000 entries among 10,000 others: how soon its end is drawn, and whether scrolling shows holes. */
+async function long() {
+  const home = temporaryHome();
+  const display = await new Display(home).start(scope);
+  const desktop = new Desktop(scope, home, display);
+  const { gander } = desktop;
+  cpSync(join(ROOT, 'target/bench/seed'), desktop.home, { recursive: true });
+  await desktop.start();
+  await gander.api('PATCH', 'config', { default_cwd: projectIn(home, 'project'), default_agent: 'scratch' });
+  // The long session is the first that was made. A word in it brings it, and then another one, to the top of the list.
+  let page = await gander.get('sessions?limit=500');
+  const [other] = page.sessions;
+  const oldest = () => page.sessions.find((session) => session.head.seq >= 33_000);
+  while (!oldest()) page = await gander.get(`sessions?limit=500&after=${page.next}`);
+  const { id } = oldest();
+  const [window] = await desktop.open();
+  for (const session of [id, other.id]) {
+    const { turn_id } = await gander.send(session, '/echo to the top', { window_id: window.id });
+    await gander.ended_turn(session, turn_id);
+  }
+  const { head } = await gander.session(id);
+  const { head: end } = await gander.session(other.id);
+  const driver = await desktop.at(window);
+  await until('both in the list', () => driver.execute(`return [...arguments].every((id) => document.querySelector('[data-session-id="' + id + '"][data-testid=session-row]'))`, id, other.id));
+  await driver.post('timeouts', { script: 300_000 });
+  const opened = [];
+  for (let round = 0; round < 9; round += 1) {
+    await driver.executeAsync(OPEN, other.id, String(end.seq));
+    opened.push(await driver.executeAsync(OPEN, id, String(head.seq)));
+  }
+  const scrolled = await driver.executeAsync(SCROLL, 400, 120);
+  const times = scrolled.times.sort((a, b) => a - b);
+  await desktop.picture('desktop-bench-long');
+  await desktop.kill();
+  console.log(`${head.seq} entries: drawn at the end ${spread(opened)} ms after a click; 400 frames of 120 pixels up, over ${scrolled.entries} entries: ${scrolled.blank} with a hole (largest ${Math.round(scrolled.largest)} px), ${scrolled.waited} at the top waiting, a frame in ${Math.round(times[times.length >> 1])} ms, the slowest ${Math.round(times.at(-1))} ms`);
 }
 
 try {
-  for (const count of (process.argv[2] ?? "5,32").split(",").map(Number)) await measure(count);
+  for (const part of (process.argv[2] ?? 'long,5,32').split(',')) await (part === 'long' ? long() : measure(Number(part)));
 } finally {
   for (const end of ends.reverse()) await end();
 }

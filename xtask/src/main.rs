@@ -16,7 +16,7 @@ const USAGE: &str = "usage: cargo run -p xtask -- COMMAND
   tidy quick  the same without clippy
   deb         put programs into a Debian package
   package     put a program into a signed package (built with --features package)
-  bench       speed and memory beside the machine's floors (built with --features bench); journal, server, vault or upgrade: only that part";
+  bench       speed and memory beside the machine's floors (built with --features bench); seed, journal, server, vault or upgrade: only that part";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
