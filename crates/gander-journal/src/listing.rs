@@ -73,6 +73,12 @@ pub fn refresh_with(conn: &Connection, state: &SessionState) -> rusqlite::Result
     let (listed, bucket, place) = compare(conn, state)?;
     let sql = match listed {
         Some(listed) if listed.bucket == bucket.as_str() && listed.place == place => return Ok(()),
+        // The common one: only the indexes over the place are written.
+        Some(listed) if listed.bucket == bucket.as_str() => {
+            conn.prepare_cached("UPDATE listing SET place = ?2 WHERE session_id = ?1")?
+                .execute(params![state.session_id.as_bytes(), place])?;
+            return Ok(());
+        }
         Some(_) => "UPDATE listing SET bucket = ?2, place = ?3 WHERE session_id = ?1",
         None => "INSERT INTO listing (session_id, bucket, place) VALUES (?1, ?2, ?3)",
     };

@@ -73,7 +73,8 @@ fn plain(line: Cow<'_, str>) -> Cow<'_, str> {
         return Cow::Borrowed("");
     }
     let marks_first = line.starts_with(['#', '>', '-', '*', '+', '|']);
-    if !marks_first && !line.bytes().any(|byte| matches!(byte, b'*' | b'~' | b'`' | b'[')) {
+    let is_mark = |byte: u8| byte == b'*' || byte == b'~' || byte == b'`' || byte == b'[';
+    if !marks_first && !line.bytes().fold(false, |any, byte| any | is_mark(byte)) {
         return line;
     }
     Cow::Owned(unmarked(&line))
@@ -139,14 +140,11 @@ pub fn tidy(line: &str) -> String {
 
 /// Whether [`tidy`] leaves a line as it is; not found out for those that are not plain ASCII.
 fn is_tidy(line: &str) -> bool {
-    let mut before = b' ';
-    for byte in line.bytes() {
-        if !(b' '..=b'~').contains(&byte) || (byte == b' ' && before == b' ') {
-            return false;
-        }
-        before = byte;
-    }
-    before != b' ' || line.is_empty()
+    // Without a way out in the middle, many bytes are looked at in one go.
+    let bytes = line.as_bytes();
+    let visible = bytes.iter().fold(true, |all, byte| all & (b' '..=b'~').contains(byte));
+    let apart = bytes.iter().zip(bytes.iter().skip(1)).fold(true, |all, (a, b)| all & (*a != b' ' || *b != b' '));
+    visible && apart && !line.starts_with(' ') && !line.ends_with(' ')
 }
 
 fn tidied(line: &str) -> Cow<'_, str> {
