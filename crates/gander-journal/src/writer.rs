@@ -293,8 +293,8 @@ impl Writer {
 
     /// Runs what waits, commits once, and acknowledges.
     fn group(&mut self, first: Box<dyn Job>) -> Result<(), Failure> {
-        let mut jobs = Vec::new();
-        let result = self.run_group(first, &mut jobs);
+        let (mut jobs, mut refused) = (Vec::new(), Vec::new());
+        let result = self.run_group(first, &mut jobs, &mut refused);
         let outcome = match &result {
             Ok(_) => Ok(()),
             Err(Failure::Fault(text)) => Err(Unsaved::Fault(text.clone())),
@@ -317,6 +317,10 @@ impl Writer {
         for job in jobs {
             job.settle(outcome.clone());
         }
+        // Not before: who freezes is told by such an answer that everything that came earlier is in.
+        for job in refused {
+            job.settle(Err(Unsaved::Frozen));
+        }
         result?;
         if let Some(beside) = &self.beside {
             beside.committed();
@@ -324,14 +328,19 @@ impl Writer {
         self.keep_wal_short()
     }
 
-    fn run_group(&mut self, first: Box<dyn Job>, jobs: &mut Vec<Box<dyn Job>>) -> Result<u64, Failure> {
+    fn run_group(
+        &mut self,
+        first: Box<dyn Job>,
+        jobs: &mut Vec<Box<dyn Job>>,
+        refused: &mut Vec<Box<dyn Job>>,
+    ) -> Result<u64, Failure> {
         let started = Instant::now();
         let mut next = Some(first);
         let mut erased = false;
         let begun = self.begin();
         while let Some(mut job) = next.take() {
             if self.frozen.load(Ordering::SeqCst) {
-                job.settle(Err(Unsaved::Frozen));
+                refused.push(job);
             } else {
                 let verdict = match &begun {
                     Ok(()) => self.run_one(&mut *job, jobs.is_empty(), &mut erased),
@@ -340,7 +349,7 @@ impl Writer {
                 jobs.push(job);
                 verdict?;
             }
-            if begun.is_ok() && jobs.len() < GROUP_MAX && started.elapsed() < GROUP_TIME {
+            if begun.is_ok() && jobs.len() + refused.len() < GROUP_MAX && started.elapsed() < GROUP_TIME {
                 next = match self.queue.try_recv() {
                     Ok(Message::Run(job)) => Some(job),
                     Ok(Message::Close(done)) => {

@@ -2,8 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 
-use gander_journal::{Inspected, Journal, OpenError, Options, WriteError, sealed, witness};
+use gander_journal::{Faults, Inspected, Journal, OpenError, Options, WriteError, sealed, witness};
 use rusqlite::Connection;
 
 use crate::support::{bench, json, open, options, send, turn_id};
@@ -135,6 +140,56 @@ fn the_digest_of_documents_changes_with_each_of_them() {
     let last = digest();
     let bench = bench.reopen();
     assert_eq!(bench.journal.read(|r| r.documents_digest()).unwrap(), last, "it is the same after a restart");
+}
+
+/// Holds a commit until it is let go.
+struct Held {
+    armed: AtomicBool,
+    reached: SyncSender<()>,
+    go: Mutex<Receiver<()>>,
+}
+
+impl Faults for Held {
+    fn before_commit(&self) -> std::io::Result<()> {
+        if self.armed.swap(false, Ordering::SeqCst) {
+            self.reached.send(()).unwrap();
+            self.go.lock().unwrap().recv().unwrap();
+        }
+        Ok(())
+    }
+}
+
+/// A freeze in the middle of a group of writes is not over before those that came first are committed.
+#[test]
+fn g10_a_freeze_waits_for_the_commit_of_what_came_before_it() {
+    let (reached, has_reached) = sync_channel(1);
+    let (let_go, go) = sync_channel(1);
+    let held = Arc::new(Held { armed: AtomicBool::new(false), reached, go: Mutex::new(go) });
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path(), Options { faults: held.clone(), ..options(1) }).unwrap();
+    let (freezing, freeze) = sync_channel(1);
+    let write = {
+        let journal = journal.clone();
+        std::thread::spawn(move || {
+            let inside = journal.clone();
+            journal.write_blocking(move |tx| {
+                held.armed.store(true, Ordering::SeqCst);
+                // Asked for while this write runs, so that the writer finds it in the same group.
+                let mut freeze: Pin<Box<dyn Future<Output = _> + Send>> =
+                    Box::pin(async move { inside.freeze().await });
+                assert!(freeze.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+                freezing.send(freeze).unwrap();
+                tx.set("came first", Some("x"))
+            })
+        })
+    };
+    let mut freeze = freeze.recv().unwrap();
+    has_reached.recv().unwrap();
+    assert!(freeze.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "frozen before the commit");
+    let_go.send(()).unwrap();
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(freeze).unwrap();
+    assert!(journal.read(|r| r.setting("came first")).unwrap().is_some());
+    write.join().unwrap().unwrap();
 }
 
 #[test]
