@@ -77,6 +77,42 @@ test('two native windows on one session type at once; each keeps its own draft, 
   display.picture('desktop-two-on-one-session');
 });
 
+test('a session moves to another native window, and by the menu to a new one, with what is typed', async (t) => {
+  const { desktop, display, gander } = await begin(t);
+  const other = await gander.post('windows');
+  await desktop.shown();
+  const [one] = await desktop.open();
+  const session = one.session_id;
+  await named(gander, session, 'Wanders');
+  await named(gander, other.session_id, 'Stays');
+  await prompt(desktop, one, '/echo said');
+  await until('the answer', async () => (await desktop.page(one)).entries.includes('message'));
+  await write(desktop, one, 'half a thought');
+  const driver = await desktop.at(one);
+  await display.key((await native(display, 'Wanders')).id, 'alt+m');
+  await until('the dialog', () => driver.execute(`return !!document.querySelector('[data-testid=move-to][data-window-id="${other.id}"]')`));
+  display.picture('desktop-move');
+  await driver.click(`[data-testid=move-to][data-window-id="${other.id}"]`);
+  await until('it there', async () => (await gander.get(`windows/${other.id}`)).session_id === session);
+  await until('what was typed, there', async () => (await desktop.page(other)).draft === 'half a thought');
+  await until('a new chat here', async () => (await desktop.page(one)).session !== session);
+  assert.equal((await desktop.page(one)).draft, '');
+  await native(display, 'New chat');
+  const there = await native(display, 'Wanders');
+  await until('that window in front', async () => (await display.xdotool('getactivewindow')).trim() === there.id);
+
+  await display.key(there.id, 'ctrl+shift+m');
+  await until('a window more', async () => (await display.windows()).length === 3);
+  await desktop.shown();
+  const added = (await desktop.open()).find((window) => ![one.id, other.id].includes(window.id));
+  const page = await desktop.page(added);
+  assert.deepEqual([page.session, page.draft], [session, 'half a thought']);
+  assert.ok(page.entries.includes('message'));
+  assert.notEqual((await desktop.page(other)).session, session);
+  display.picture('desktop-moved');
+  assert.equal((await gander.cli('verify', '--json')).code, 0);
+});
+
 test('a window of a display that is gone comes onto one that exists', async (t) => {
   const { home, desktop, display, gander } = await begin(t, { width: 2600, height: 1000 });
   const [window] = await desktop.open();

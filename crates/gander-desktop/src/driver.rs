@@ -387,6 +387,14 @@ impl Driver {
                 )
                 .await;
             }
+            Action::MoveToNewWindow => {
+                let shown = window.and_then(|id| Some((self.known.get(&id)?.session_id.clone()?, id)));
+                let Some((session, id)) = shown else { return true };
+                self.save_drafts(Some(&id)).await;
+                let path = format!("windows/{id}/move-session");
+                self.ask(|server| async move { server.post(&path, &json!({"session_id": session})).await.map(drop) })
+                    .await;
+            }
             Action::Reopen => {
                 self.ask(|server| async move {
                     let all = server.get("windows").await?;

@@ -10,6 +10,8 @@ pub enum Action {
     NewWindow,
     OpenFolder,
     Reopen,
+    /// What the window shows, into a window of its own.
+    MoveToNewWindow,
     /// Bring the windows to the front.
     Show,
     Close,
@@ -53,6 +55,7 @@ const VIEW: &[Item] = &[
 
 const WINDOW: &[Item] = &[
     Item("windows", "_All Windows", Some("CmdOrCtrl+Shift+A"), Action::OfTheWindow(OfTheWindow::Page("#/windows"))),
+    Item("move", "Mo_ve Chat to New Window", Some("CmdOrCtrl+Shift+M"), Action::MoveToNewWindow),
     Item("minimise", "_Minimise", Some("CmdOrCtrl+M"), Action::OfTheWindow(OfTheWindow::Minimise)),
     Item("settings", "_Settings", None, Action::OfTheWindow(OfTheWindow::Page("#/settings"))),
 ];
