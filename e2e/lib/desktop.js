@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { Display } from './display.js';
 import { Gander } from './gander.js';
 import { ARTEFACTS, DESKTOP, projectIn, temporaryHome } from './places.js';
+import { Services } from './services.js';
 import { until } from './until.js';
 import { WebDriver } from './webdriver.js';
 
@@ -166,14 +167,15 @@ export class Desktop {
   }
 }
 
-/** A desktop with one window, on a screen of its own. */
-export async function begin(t, size) {
+/** A desktop with one window, on a screen of its own: its size, whether there are services, more environment. */
+export async function begin(t, { services: wanted = false, environment = {}, ...screen } = {}) {
   const home = temporaryHome();
-  const display = await new Display(home, size).start(t);
-  const desktop = new Desktop(t, home, display, { GANDER_SCRATCH_PACE_MS: '0' });
+  const display = await new Display(home, screen).start(t);
+  const services = wanted ? await Services.start(t, display) : null;
+  const desktop = new Desktop(t, home, display, { GANDER_SCRATCH_PACE_MS: '0', ...environment });
   await desktop.start();
   await desktop.gander.api('PATCH', 'config', { default_cwd: projectIn(home, 'project'), default_agent: 'scratch' });
-  return { home, display, desktop, gander: desktop.gander };
+  return { home, display, desktop, gander: desktop.gander, services };
 }
 
 const [SHIFT, ENTER, RELEASE] = ['\uE008', '\uE007', '\uE000'];

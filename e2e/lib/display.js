@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { png } from './png.js';
+import { png, pointsOf } from './png.js';
 import { ARTEFACTS } from './places.js';
 import { until } from './until.js';
 
@@ -83,6 +83,16 @@ export class Display {
     await this.xdotool('windowactivate', id);
     await until('the keyboard in the window', async () => (await this.xdotool('getwindowfocus')).trim() === String(id));
     await this.xdotool('key', keys);
+  }
+
+  /** Two clicks, as a person makes them. */
+  async doubleClick(x, y) {
+    await this.xdotool('mousemove', x, y, 'sleep', '0.1', 'click', '--repeat', 2, '--delay', 60, 1);
+  }
+
+  /** The colour of each point of the first screen: a function of column and row. */
+  pixels() {
+    return { pixels: pointsOf(readFileSync(join(this.folder, 'Xvfb_screen0'))) };
   }
 
   /** What is said to the notification service from now on: `text` grows. */

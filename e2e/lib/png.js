@@ -11,12 +11,26 @@ function chunk(type, data) {
   return whole;
 }
 
-export function png(xwd) {
+/** Where the points of a frame buffer lie. */
+function layout(xwd) {
   // Big-endian words: header size, version, pixmap format, depth, width, height, …; colours follow the header.
   const word = (n) => xwd.readUInt32BE(n * 4);
   const [width, height, bits, stride, colours] = [word(4), word(5), word(11), word(12), word(19)];
   if (word(1) !== 7 || bits !== 32) throw new Error(`not a frame buffer that can be read: version ${word(1)}, ${bits} bits a pixel`);
-  const pixels = word(0) + colours * 12;
+  return { width, height, stride, pixels: word(0) + colours * 12 };
+}
+
+/** Red, green and blue of a point. */
+export function pointsOf(xwd) {
+  const { stride, pixels } = layout(xwd);
+  return (x, y) => {
+    const from = pixels + y * stride + x * 4;
+    return [xwd[from + 2], xwd[from + 1], xwd[from]];
+  };
+}
+
+export function png(xwd) {
+  const { width, height, stride, pixels } = layout(xwd);
   const rows = Buffer.alloc(height * (width * 3 + 1));
   for (let y = 0, to = 0; y < height; y += 1) {
     to += 1;

@@ -24,7 +24,7 @@ export class WebDriver {
     const driver = new WebDriver();
     const port = await freePort();
     driver.url = `http://127.0.0.1:${port}`;
-    driver.child = spawn('WebKitWebDriver', ['--host=127.0.0.1', `--port=${port}`], { env: environment, stdio: ['ignore', 'inherit', 'pipe'] });
+    driver.child = spawn('WebKitWebDriver', ['--host=127.0.0.1', `--port=${port}`], { env: environment, cwd: environment.HOME, stdio: ['ignore', 'inherit', 'pipe'] });
     // Said once for each window but the first: only that one is driven by a flag of its own, the others follow it.
     createInterface({ input: driver.child.stderr }).on('line', (line) => {
       if (line !== '' && !line.includes('is-controlled-by-automation')) process.stderr.write(`${line}\n`);

@@ -218,6 +218,19 @@ describe('windows', () => {
   });
 });
 
+test('who waits for an answer is counted, whichever window shows it', async () => {
+  const fake = fakeBackend(new URLSearchParams({ scene: 'permission' }));
+  const app = new App(fake, WINDOW);
+  await app.start();
+  await expect.poll(() => app.conversation?.phase).toBe('ready');
+  await expect.poll(() => app.waiting).toBe(2);
+  const asking = app.list.items.find((s) => (s.turn?.permissions.length ?? 0) > 0);
+  const [permission] = asking?.turn?.permissions ?? [];
+  if (!asking || !permission) throw new Error('nobody asks in this scene');
+  await fake.answerPermission(asking.id, permission.id, permission.options[0]?.optionId ?? '');
+  await expect.poll(() => app.waiting).toBe(1);
+});
+
 test('trash can be undone', async () => {
   const app = await started('default');
   const session = app.session;

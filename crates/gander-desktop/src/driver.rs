@@ -16,7 +16,7 @@ use crate::geometry::Geometry;
 use crate::http::{Change, Server, encode};
 use crate::journal::{Known, News};
 use crate::link::{Heard, ProgramFile, Stop};
-use crate::menu::Action;
+use crate::menu::{Action, OfTheWindow};
 use crate::native::{self, QuitAnswer};
 use crate::panes::{self, on_main};
 
@@ -336,7 +336,10 @@ impl Driver {
             running.iter().filter(|session| session.turn.as_ref().is_some_and(|turn| !turn.permissions.is_empty()));
         let (running, asking) = (running.len(), asking.count());
         let app = self.app.clone();
-        let _ = self.app.run_on_main_thread(move || crate::tray::say(&app, running, asking));
+        let _ = self.app.run_on_main_thread(move || {
+            crate::tray::say(&app, running, asking);
+            native::badge(&app, asking);
+        });
     }
 
     async fn told(&mut self, told: Told) -> bool {
@@ -452,6 +455,14 @@ impl Driver {
 
     async fn go_to(&self, session: &str) {
         if session.is_empty() {
+            // What was found in no session of ours stands on a page of its own.
+            let window = self.known.open().first().map(|window| window.id.clone());
+            let _ = on_main(&self.app, move |_, panes| {
+                let Some(id) = panes.last_focused().or(window) else { return };
+                panes.raise(&id);
+                panes.act(&id, OfTheWindow::Page("#/findings"));
+            })
+            .await;
             return;
         }
         let session = session.to_owned();

@@ -102,7 +102,7 @@ pub async fn on_main<T: Send + 'static>(
 
 /// The window that a menu's choice is for.
 pub fn focused() -> Option<String> {
-    PANES.with_borrow(|panes| panes.focused.clone().filter(|id| panes.all.contains_key(id)))
+    PANES.with_borrow(Panes::last_focused)
 }
 
 const LABEL: &str = "w-";
@@ -195,6 +195,11 @@ impl Panes {
         let put_back = place.maximized || place.fullscreen;
         self.all.insert(new.id, Pane { window, place, kept, put_back });
         Ok(if first { Opened::First } else { Opened::Related })
+    }
+
+    /// The window that has, or had last, the keyboard.
+    pub fn last_focused(&self) -> Option<String> {
+        self.focused.clone().filter(|id| self.all.contains_key(id))
     }
 
     /// Any window, to reach the web engine that all share.

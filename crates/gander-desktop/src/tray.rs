@@ -41,7 +41,16 @@ pub fn say(app: &AppHandle, running: usize, asking: usize) {
     let _ = status.0.set_text(&words);
     let _ = tray.set_tooltip(Some(format!("Gander: {words}")));
     // Beside the icon, where the platform shows text there.
-    let _ = tray.set_title((running > 0).then(|| running.to_string()));
+    let _ = tray.set_title(beside(running, asking));
+}
+
+fn beside(running: usize, asking: usize) -> Option<String> {
+    match (running, asking) {
+        (0, _) => None,
+        (_, 0) => Some(running.to_string()),
+        (_, 1) => Some("1 waits".to_owned()),
+        (_, many) => Some(format!("{many} wait")),
+    }
 }
 
 fn words(running: usize, asking: usize) -> String {
@@ -59,12 +68,15 @@ fn words(running: usize, asking: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::words;
+    use super::{beside, words};
 
     #[test]
     fn it_says_who_works_and_who_waits() {
         assert_eq!(words(0, 0), "No agent is working");
         assert_eq!(words(1, 0), "1 agent is working");
         assert_eq!(words(3, 1), "3 agents are working, 1 waits for you");
+        let said =
+            [(0, 0), (3, 0), (3, 1), (3, 2)].map(|(running, asking)| beside(running, asking).unwrap_or_default());
+        assert_eq!(said, ["", "3", "1 waits", "2 wait"]);
     }
 }

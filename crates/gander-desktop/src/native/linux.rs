@@ -1,6 +1,6 @@
 //! GTK and WebKitGTK.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 
 use gtk::gio;
@@ -201,9 +201,11 @@ pub fn choose_folder(_app: &AppHandle, events: mpsc::Sender<Event>) {
     chooser.show();
 }
 
+/// The launcher's interface, which began with Unity and outlived it. The path only has to be our own.
+const BADGE: (&str, &str) = ("/com/canonical/unity/launcherentry/1", "com.canonical.Unity.LauncherEntry");
 const NOTIFICATIONS: (&str, &str) = ("org.freedesktop.Notifications", "/org/freedesktop/Notifications");
 
-/// Shows a notification that leads to a session. Without a notification service nothing is shown: the window's title and the
+/// Shows a notification that leads to a session, or, where it is about none, to the findings. Without a notification service nothing is shown: the window's title and the
 /// tray say it as well.
 pub fn notify(app: &AppHandle, session: &str, title: &str, words: &str, events: &mpsc::Sender<Event>) {
     let (session, title, words, events) = (session.to_owned(), title.to_owned(), words.to_owned(), events.clone());
@@ -211,7 +213,6 @@ pub fn notify(app: &AppHandle, session: &str, title: &str, words: &str, events: 
         gio::bus_get(gio::BusType::Session, gio::Cancellable::NONE, move |bus| {
             let Ok(bus) = bus else { return };
             listen(&bus, &events);
-            let actions: Vec<&str> = if session.is_empty() { vec![] } else { vec!["default", "Show"] };
             let hints = glib::VariantDict::new(None);
             hints.insert("desktop-entry", "chat.gander.Gander");
             let asked = (
@@ -220,7 +221,7 @@ pub fn notify(app: &AppHandle, session: &str, title: &str, words: &str, events: 
                 "chat.gander.Gander",
                 title.as_str(),
                 glib::markup_escape_text(&words).as_str(),
-                actions,
+                vec!["default", "Show"],
                 hints.end().get::<HashMap<String, glib::Variant>>().unwrap_or_default(),
                 -1i32,
             )
@@ -245,6 +246,27 @@ pub fn notify(app: &AppHandle, session: &str, title: &str, words: &str, events: 
                 },
             );
         });
+    });
+}
+
+/// Says on the launcher's icon how many chats wait for an answer: docks and task bars listen to this signal, whichever desktop
+/// they belong to, and take the number away when this process ends.
+pub fn badge(_app: &AppHandle, count: usize) {
+    thread_local! { static SAID: Cell<Option<usize>> = const { Cell::new(None) }; }
+    if SAID.replace(Some(count)) == Some(count) {
+        return;
+    }
+    gio::bus_get(gio::BusType::Session, gio::Cancellable::NONE, move |bus| {
+        let Ok(bus) = bus else { return };
+        let properties = glib::VariantDict::new(None);
+        properties.insert("count", i64::try_from(count).unwrap_or(i64::MAX));
+        properties.insert("count-visible", count > 0);
+        let said =
+            glib::Variant::tuple_from_iter(["application://chat.gander.Gander.desktop".to_variant(), properties.end()]);
+        let told = bus.emit_signal(None, BADGE.0, BADGE.1, "Update", Some(&said));
+        if let Err(error) = told {
+            tracing::debug!(%error, "no badge");
+        }
     });
 }
 

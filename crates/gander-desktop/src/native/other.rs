@@ -1,7 +1,7 @@
 //! Where the toolkit is not GTK: windows and menus work, what has no portable form is left out and said so.
 
 use tauri::webview::{WebviewWindow, WebviewWindowBuilder};
-use tauri::{AppHandle, LogicalPosition, LogicalSize, Wry};
+use tauri::{AppHandle, LogicalPosition, LogicalSize, Manager as _, Wry};
 use tokio::sync::mpsc;
 
 use super::{QuitAnswer, label};
@@ -59,5 +59,15 @@ pub fn ask_quit(_app: &AppHandle, _running: usize, _unsaved: usize, leaving: Lea
 }
 
 pub fn choose_folder(_app: &AppHandle, _events: mpsc::Sender<Event>) {}
+
+/// On the dock's icon, where there is one.
+pub fn badge(app: &AppHandle, count: usize) {
+    let shown = (count > 0).then(|| i64::try_from(count).unwrap_or(i64::MAX));
+    if let Some(window) = app.webview_windows().values().next()
+        && let Err(error) = window.set_badge_count(shown)
+    {
+        tracing::debug!(%error, "no badge");
+    }
+}
 
 pub fn notify(_app: &AppHandle, _session: &str, _title: &str, _words: &str, _events: &mpsc::Sender<Event>) {}

@@ -53,6 +53,8 @@ export class App {
   finding = $state(false);
   renaming = $state(false);
   sending = $state(false);
+  /** How many chats wait for an answer, shown here or not. */
+  waiting = $state(0);
   /** Asked of the conversation's view: bring this entry into sight. */
   wanted = $state.raw<{ seq: number; n: number } | null>(null);
   /** Counts wishes to go to the conversation's end. */
@@ -96,6 +98,7 @@ export class App {
   #healthTimer: ReturnType<typeof setTimeout> | undefined;
   #asked = 0;
   #seeing: string | null = null;
+  #asking = new Set<string>();
 
   constructor(backend: Backend, windowId: string) {
     this.backend = backend;
@@ -123,7 +126,7 @@ export class App {
         this.sidebar = left.sidebar;
         focusAgain(left);
       }
-      await Promise.all([this.list.load(), this.#readAround()]);
+      await Promise.all([this.#readList(), this.#readAround()]);
     } catch (failure) {
       this.failure = failure;
       this.phase = failure instanceof BackendError && failure.code === 'not_found' ? 'unknown-window' : 'failed';
@@ -154,7 +157,20 @@ export class App {
     } catch (failure) {
       this.complain(failure, 'This window could not be read again.');
     }
-    await Promise.all([this.list.load(), this.#readAround()]);
+    await Promise.all([this.#readList(), this.#readAround()]);
+  }
+
+  /** The list, and who waits for an answer: chats that run are among its first. */
+  async #readList(): Promise<void> {
+    await this.list.load();
+    if (!this.list.filtered) this.#asking.clear();
+    for (const session of this.list.items) this.#asks(session);
+  }
+
+  #asks(session: Session) {
+    if (session.turn && session.turn.permissions.length > 0) this.#asking.add(session.id);
+    else this.#asking.delete(session.id);
+    this.waiting = this.#asking.size;
   }
 
   #connected(state: Connection) {
@@ -220,6 +236,7 @@ export class App {
     switch (change.type) {
       case 'session':
         this.list.apply(change);
+        if (change.data) this.#asks(change.data as Session);
         for (const list of this.#watched) list.apply(change);
         this.#healthLater();
         break;

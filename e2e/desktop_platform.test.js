@@ -1,0 +1,247 @@
+// What native windows and the desktop around them do for each other: notifications, tray, badge, dialogs, dropped files, paper,
+// spelling, light and dark, several displays.
+
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'node:test';
+import { begin, COMPOSER, native, places, prompt, write } from './lib/desktop.js';
+import { projectIn } from './lib/places.js';
+import { until } from './lib/until.js';
+
+const named = (gander, session, name) => gander.api('PATCH', `sessions/${session}`, { name });
+
+/** A window that has a name, and the keyboard. */
+async function called(gander, display, window, name) {
+  await named(gander, window.session_id, name);
+  return native(display, name);
+}
+
+const front = (display, id) => until('that window in front', async () => (await display.xdotool('getactivewindow')).trim() === id);
+
+test('the tray, the badge and clicked notifications say who waits, and lead there', async (t) => {
+  const { desktop, display, gander, services } = await begin(t, { services: true });
+  const other = await gander.post('windows');
+  await desktop.shown();
+  const [one] = await desktop.open();
+  const { id } = await called(gander, display, one, 'Here');
+  const away = await called(gander, display, other, 'Elsewhere');
+  await display.key(id, 'Escape');
+
+  await t.test('nobody works: the tray says so', async () => {
+    const menu = await services.menu();
+    assert.deepEqual(menu.menu.map((item) => [item.label, item.enabled]), [['No agent is working', false], ['Show Gander', true], ['New Window', true], ['Quit Gander', true]]);
+    assert.equal(menu.label, '');
+  });
+
+  await t.test('an agent asks in a window that nobody looks at: notification, badge and tray, and the click leads there', async () => {
+    await gander.send(other.session_id, '/permission');
+    const asked = await services.notification('Elsewhere');
+    assert.match(asked.body, /asks for permission/);
+    assert.deepEqual([asked.entry, asked.actions[0]], ['chat.gander.Gander', 'default']);
+    const badge = await services.heard('the badge', (said) => said.badge?.count === 1);
+    assert.deepEqual([badge.uri, badge.badge['count-visible']], ['application://chat.gander.Gander.desktop', true]);
+    const menu = await until('the tray', async () => {
+      const menu = await services.menu();
+      return menu.label === '1 waits' && menu;
+    });
+    assert.equal(menu.menu[0].label, '1 agent is working, 1 waits for you');
+    display.picture('desktop-waits');
+    assert.equal((await display.xdotool('getactivewindow')).trim(), id);
+    services.do({ click: asked.notification });
+    await front(display, away.id);
+    await (await desktop.at(other)).click('[data-testid=permission-option]');
+    await services.heard('no badge any more', (said) => said.badge?.count === 0 && said.badge['count-visible'] === false);
+    await until('the tray at rest', async () => (await services.menu()).menu[0].label === 'No agent is working');
+  });
+
+  await t.test('a session that no window shows any more is shown again by its notification', async () => {
+    await gander.api('PUT', `windows/${other.id}/session`, { session_id: one.session_id });
+    await display.key(id, 'Escape');
+    await gander.send(other.session_id, '/echo done');
+    const done = await services.heard('the end', (said) => said.title === 'Elsewhere' && said.body === 'The agent is done.');
+    services.do({ click: done.notification });
+    await until('a window on it', async () => (await desktop.open()).some((window) => window.session_id === other.session_id));
+    await front(display, (await native(display, 'Elsewhere')).id);
+    assert.equal((await desktop.open()).length, 3);
+  });
+
+  await t.test('what is chosen in the tray happens', async () => {
+    for (const window of await display.windows()) await display.xdotool('windowminimize', window.id);
+    await until('nothing to be seen', async () => (await display.windows()).length === 0);
+    services.do({ choose: 'Show Gander' });
+    await until('a window again', async () => (await display.windows()).length === 1);
+    services.do({ choose: 'New Window' });
+    await until('one more', async () => (await desktop.open()).length === 4);
+    services.do({ choose: 'Quit Gander' });
+    await desktop.over();
+    assert.equal(services.said.find((said) => said.failed), undefined);
+  });
+});
+
+test('a finding is told, and leads to its session', async (t) => {
+  const { home, desktop, display, gander, services } = await begin(t, { services: true });
+  // An agent that says something for a session that nobody has.
+  const agent = join(home, 'stray.mjs');
+  writeFileSync(
+    agent,
+    `import { createInterface } from 'node:readline';
+     const say = (message) => process.stdout.write(JSON.stringify({ jsonrpc: '2.0', ...message }) + '\\n');
+     createInterface({ input: process.stdin }).on('line', (line) => {
+       const { id, method, params } = JSON.parse(line);
+       if (method === 'initialize') say({ id, result: { protocolVersion: 1, agentCapabilities: {} } });
+       else if (method === 'session/new') say({ id, result: { sessionId: 'mine' } });
+       else if (method === 'session/prompt') {
+         for (const sessionId of ['a-stranger', params.sessionId]) say({ method: 'session/update', params: { sessionId, update: { sessionUpdate: 'agent_message_chunk', content: { type: 'text', text: 'hello' } } } });
+         say({ id, result: { stopReason: 'end_turn' } });
+       } else if (id !== undefined) say({ id, result: {} });
+     });`,
+  );
+  await gander.post('agents', { id: 'stray', name: 'Stray', command: process.execPath, args: [agent] });
+  const [one] = await desktop.open();
+  const { id } = await called(gander, display, one, 'Looked at');
+  const other = await gander.post('windows', { agent: 'stray' });
+  await desktop.shown();
+  const found = await called(gander, display, other, 'Strange');
+  await display.key(id, 'Escape');
+  await gander.send(other.session_id, 'hello');
+  const told = await services.notification('Something was found');
+  assert.match(told.body, /session that is not bound here/);
+  services.do({ click: told.notification });
+  await front(display, found.id);
+});
+
+test('a folder is chosen, a word is misspelt and a page is printed', async (t) => {
+  const { home, desktop, display, gander } = await begin(t, { environment: { LANG: 'en_US.UTF-8' } });
+  const [one] = await desktop.open();
+  const { id } = await called(gander, display, one, 'Here');
+  await display.xdotool('windowsize', '--sync', id, 1000, 700, 'windowmove', '--sync', id, 300, 40);
+
+  await t.test('the folder of a new chat is chosen in the desktop\'s own dialog', async () => {
+    const folder = projectIn(home, 'chosen-here');
+    await display.key(id, 'ctrl+o');
+    const dialog = await until('the dialog', async () => (await display.windows()).find((window) => window.title === 'A new chat in this folder'));
+    // A slash opens the field for a path.
+    await display.key(dialog.id, 'slash');
+    await display.xdotool('type', '--delay', '15', folder.slice(1));
+    display.picture('desktop-folder-dialog');
+    await display.xdotool('key', 'Return');
+    const added = await until('a window on a new chat', async () => {
+      // The first Return may only take the field's completion.
+      if ((await display.windows()).some((window) => window.id === dialog.id)) await display.xdotool('key', '--window', dialog.id, 'Return');
+      return (await desktop.open()).find((window) => window.id !== one.id);
+    });
+    assert.equal((await gander.session(added.session_id)).cwd, folder);
+    await gander.api('DELETE', `windows/${added.id}`);
+    await until('one window', async () => (await display.windows()).length === 1);
+  });
+
+  await t.test('a misspelt word is underlined, a right one is not', async () => {
+    const driver = await desktop.at(one);
+    const box = await driver.execute(`const { x, y, width, height } = document.querySelector('${COMPOSER}').getBoundingClientRect(); return { x, y, width, height }`);
+    const reds = async () => {
+      const { pixels } = display.pixels();
+      const { x, y, height } = await native(display, 'Here');
+      // The page lies at the window's lower end, below the menu.
+      const inner = await driver.execute('return [innerWidth, innerHeight]');
+      const [left, top] = [x + box.x, y + height - inner[1] + box.y];
+      let count = 0;
+      for (let row = Math.round(top); row < top + box.height; row += 1) {
+        for (let column = Math.round(left); column < left + box.width; column += 1) {
+          const [r, g, b] = pixels(column, row);
+          if (r - g > 60 && r - b > 60) count += 1;
+        }
+      }
+      return count;
+    };
+    await write(desktop, one, 'The house stands there and ');
+    await until('the words', async () => (await driver.execute(`return document.querySelector('${COMPOSER}').value`)).endsWith('and '));
+    assert.equal(await reds(), 0, 'nothing is wrong in this');
+    await display.key(id, 'alt+c');
+    await display.xdotool('type', '--delay', '10', 'the huose stands ');
+    await until('a red line below the word', async () => (await reds()) > 10);
+    display.picture('desktop-misspelt');
+  });
+
+  await t.test('the conversation is printed on the paper that the dialog makes', async () => {
+    await prompt(desktop, one, '/echo on paper');
+    await until('the answer', async () => (await desktop.page(one)).entries.includes('message'));
+    await display.key(id, 'ctrl+p');
+    const dialog = await until('the dialog', async () => (await display.windows()).find((window) => /print/i.test(window.title)));
+    // Into the list of printers, and to the first of them, which is a file.
+    await display.key(dialog.id, 'Tab');
+    await display.xdotool('key', 'Down', 'space', 'sleep', '0.3');
+    display.picture('desktop-print');
+    await display.xdotool('key', 'alt+p');
+    const paper = join(home, 'output.pdf');
+    await until('a whole PDF', () => existsSync(paper) && readFileSync(paper).subarray(0, 5).toString() === '%PDF-' && readFileSync(paper).includes('%%EOF'));
+  });
+});
+
+test("pages follow the desktop's light and dark", async (t) => {
+  const { desktop, display, gander, services } = await begin(t, { services: true });
+  const [one] = await desktop.open();
+  await called(gander, display, one, 'Follows');
+  await prompt(desktop, one, '/markdown');
+  await until('the answer', async () => (await desktop.page(one)).entries.includes('message'));
+  const driver = await desktop.at(one);
+  const ground = () => driver.execute(`return [matchMedia('(prefers-color-scheme: dark)').matches, getComputedStyle(document.body).backgroundColor]`);
+  const light = await ground();
+  assert.equal(light[0], false);
+  display.picture('desktop-light');
+  services.do({ dark: true });
+  const dark = await until('the dark', async () => {
+    const now = await ground();
+    return now[0] && now;
+  });
+  assert.notEqual(dark[1], light[1]);
+  display.picture('desktop-dark');
+  const more = await gander.post('windows');
+  await desktop.shown();
+  assert.equal(await (await desktop.at(more)).execute(`return matchMedia('(prefers-color-scheme: dark)').matches`), true, 'a new window is dark from the start');
+  services.do({ dark: false });
+  await desktop.at(one);
+  await until('the light', async () => (await ground())[1] === light[1]);
+});
+
+test('a maximised window comes back maximised, and has its place below that', async (t) => {
+  const { desktop, display, gander } = await begin(t);
+  const [one] = await desktop.open();
+  const { id } = await called(gander, display, one, 'Large');
+  await display.xdotool('windowsize', '--sync', id, 700, 500, 'windowmove', '--sync', id, 100, 100);
+  const kept = (await places(desktop)).get(one.id);
+  // On its title, which is below the frame's upper edge.
+  await display.doubleClick(400, 110);
+  await until('maximised, in the journal', async () => (await gander.get(`windows/${one.id}`)).geometry.maximized);
+  const whole = await native(display, 'Large');
+  assert.ok(whole.width > display.width - 20 && whole.height > display.height - 60, JSON.stringify(whole));
+
+  process.kill(desktop.pid(), 'SIGTERM');
+  await desktop.over();
+  await desktop.start();
+  await until('maximised again', async () => (await native(display, 'Large')).width === whole.width);
+  assert.ok((await gander.get(`windows/${one.id}`)).geometry.maximized);
+  display.picture('desktop-maximised');
+  await display.doubleClick(400, 10);
+  await until('its place', async () => {
+    const { x, y, width, height, maximized } = (await gander.get(`windows/${one.id}`)).geometry;
+    return !maximized && x === kept.x && y === kept.y && width === 700 && height === 500;
+  });
+});
+
+test('quitting with an agent that does not react takes seconds, and loses nothing', async (t) => {
+  const { desktop, display, gander } = await begin(t);
+  const [one] = await desktop.open();
+  const { id } = await called(gander, display, one, 'Hangs');
+  await prompt(desktop, one, '/stream 20 chunks 5 ms\n/hang');
+  await until('all of it', async () => JSON.stringify(await gander.get(`sessions/${one.session_id}/entries`)).includes('chunk 20 of 20'));
+  await display.key(id, 'ctrl+q');
+  const asked = await native(display, 'Gander');
+  const from = Date.now();
+  await display.key(asked.id, 'alt+i');
+  await desktop.over();
+  t.diagnostic(`quit in ${Date.now() - from} ms`);
+  await desktop.start();
+  assert.ok((await gander.session(one.session_id)).interrupted);
+  assert.ok(JSON.stringify(await gander.entries(one.session_id)).includes('chunk 20 of 20'));
+});
