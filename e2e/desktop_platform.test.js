@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { begin, COMPOSER, native, places, prompt, write } from './lib/desktop.js';
 import { projectIn } from './lib/places.js';
+import { fileManager } from './lib/services.js';
 import { until } from './lib/until.js';
 
 const named = (gander, session, name) => gander.api('PATCH', `sessions/${session}`, { name });
@@ -111,7 +112,7 @@ test('a finding is told, and leads to its session', async (t) => {
   await front(display, found.id);
 });
 
-test('a folder is chosen, a word is misspelt and a page is printed', async (t) => {
+test('a folder is chosen, a file is dropped, a word is misspelt and a page is printed', async (t) => {
   const { home, desktop, display, gander } = await begin(t, { environment: { LANG: 'en_US.UTF-8' } });
   const [one] = await desktop.open();
   const { id } = await called(gander, display, one, 'Here');
@@ -134,6 +135,31 @@ test('a folder is chosen, a word is misspelt and a page is printed', async (t) =
     assert.equal((await gander.session(added.session_id)).cwd, folder);
     await gander.api('DELETE', `windows/${added.id}`);
     await until('one window', async () => (await display.windows()).length === 1);
+  });
+
+  await t.test('a file that is dragged from another program lands in the prompt', async () => {
+    const file = join(home, 'dropped note.txt');
+    writeFileSync(file, 'seen from here');
+    const manager = await fileManager(t, display, file);
+    const { x, y, width, height } = await native(display, 'Here');
+    const [toX, toY] = [x + Math.round(width * 0.65), y + Math.round(height / 2)];
+    // As a hand moves: first a little, and through all that lies between.
+    const way = ['mousemove', manager.x, manager.y, 'sleep', '0.1', 'mousedown', 1, 'sleep', '0.1', 'mousemove_relative', '--', 12, -12, 'sleep', '0.1'];
+    for (let step = 1; step <= 20; step += 1) {
+      const at = step / 20;
+      way.push('mousemove', Math.round(manager.x + (toX - manager.x) * at), Math.round(manager.y + (toY - manager.y) * at), 'sleep', '0.02');
+    }
+    await display.xdotool(...way, 'mousemove_relative', 2, 2, 'sleep', '0.2', 'mouseup', 1);
+    await until("the drag's end", () => manager.over());
+    const driver = await desktop.at(one);
+    await until('the file in the draft', () => driver.execute(`return document.querySelector('[data-testid=composer]')?.innerText.includes('dropped note.txt')`));
+    const { draft } = await until('the file in the journal', async () => {
+      const window = await gander.get(`windows/${one.id}`);
+      return window.draft?.attachments.length === 1 && window;
+    });
+    assert.equal(draft.attachments[0].name, 'dropped note.txt');
+    assert.equal(draft.attachments[0].bytes, 14);
+    display.picture('desktop-dropped');
   });
 
   await t.test('a misspelt word is underlined, a right one is not', async () => {

@@ -12,6 +12,7 @@ use tauri::AppHandle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::dropped;
 use crate::geometry::Geometry;
 use crate::http::{Change, Server, encode};
 use crate::journal::{Known, News};
@@ -52,6 +53,12 @@ pub enum Told {
     Answered(QuitAnswer, Leaving),
     /// A folder was chosen.
     Folder(PathBuf),
+    /// Files were dropped onto a window. Where the page itself takes them, nobody says so.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "the engines of other platforms give pages the files")
+    )]
+    Dropped(String, Vec<PathBuf>),
     /// A web process died, and with it these pages; or a page could not be loaded.
     PageGone(String),
 }
@@ -367,6 +374,7 @@ impl Driver {
             Told::Folder(folder) => {
                 self.ask(|server| async move { server.post("windows", &json!({"cwd": folder})).await.map(drop) }).await
             }
+            Told::Dropped(id, files) => self.attach(id, files),
             Told::PageGone(id) => {
                 if self.server.is_some() {
                     let _ = on_main(&self.app, move |_, panes| panes.load(&id)).await;
@@ -438,6 +446,31 @@ impl Driver {
             }
         }
         true
+    }
+
+    /// Puts files into the store and gives them to a window's page, while everything else goes on.
+    fn attach(&self, id: String, files: Vec<PathBuf>) {
+        let Some(server) = self.server.clone() else {
+            return self.say("Gander is starting.", "Drop the files again in a moment.".into());
+        };
+        let app = self.app.clone();
+        tokio::spawn(async move {
+            let (mut attached, mut refused) = (Vec::new(), Vec::new());
+            for file in files {
+                match dropped::put(&server, file).await {
+                    Ok(attachment) => attached.push(attachment),
+                    Err(words) => refused.push(words),
+                }
+            }
+            let attached = Value::Array(attached);
+            let _ = on_main(&app, move |app, panes| {
+                panes.give(&id, &attached);
+                if !refused.is_empty() {
+                    native::say(app, "Not everything was attached.", &refused.join(" "));
+                }
+            })
+            .await;
+        });
     }
 
     /// Asks the server for something, and says why when it was refused.

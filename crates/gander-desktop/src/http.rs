@@ -86,14 +86,27 @@ impl Server {
         self.ask(Method::DELETE, path, None).await
     }
 
-    /// One operation; `path` is below `/api/v1/`. Null where the answer has no body.
+    /// Puts content into the store; gives its hash, size and kind.
+    pub async fn put_blob(&self, bytes: Vec<u8>, mime: &str) -> Result<Value, Error> {
+        self.exchange(Method::POST, "blobs", Some(mime), bytes.into()).await
+    }
+
+    /// One operation in JSON.
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Error> {
+        let (kind, bytes) = match body {
+            Some(body) => (Some("application/json"), body.to_string().into()),
+            None => (None, Bytes::new()),
+        };
+        self.exchange(method, path, kind, bytes).await
+    }
+
+    /// One operation; `path` is below `/api/v1/`. Null where the answer has no body.
+    async fn exchange(&self, method: Method, path: &str, kind: Option<&str>, body: Bytes) -> Result<Value, Error> {
         let mut headers = HeaderMap::new();
         headers.insert("authorization", self.bearer()?);
-        if body.is_some() {
-            headers.insert("content-type", HeaderValue::from_static("application/json"));
+        if let Some(kind) = kind {
+            headers.insert("content-type", HeaderValue::from_str(kind).map_err(gone)?);
         }
-        let body = body.map(ToString::to_string).unwrap_or_default();
         let answer = timeout(PATIENCE, async {
             let response = self.send(method, &format!("/api/v1/{path}"), headers, body).await?;
             let status = response.status();
@@ -116,7 +129,7 @@ impl Server {
         method: Method,
         path: &str,
         headers: HeaderMap,
-        body: String,
+        body: Bytes,
     ) -> Result<Response<Incoming>, Error> {
         let stream = TcpStream::connect(self.address()).await.map_err(gone)?;
         let (mut sender, connection) =
@@ -127,7 +140,7 @@ impl Server {
         if let Some(all) = request.headers_mut() {
             all.extend(headers);
         }
-        let request = request.body(Full::new(Bytes::from(body))).map_err(gone)?;
+        let request = request.body(Full::new(body)).map_err(gone)?;
         sender.send_request(request).await.map_err(gone)
     }
 
@@ -139,7 +152,7 @@ impl Server {
         headers.insert("user-agent", HeaderValue::from_str(label).map_err(gone)?);
         let path = format!("/auth?code={code}");
         let response =
-            timeout(PATIENCE, self.send(Method::GET, &path, headers, String::new())).await.map_err(gone)??;
+            timeout(PATIENCE, self.send(Method::GET, &path, headers, Bytes::new())).await.map_err(gone)??;
         let cookie = response.headers().get("set-cookie").and_then(|value| value.to_str().ok());
         cookie.map(str::to_owned).ok_or_else(|| refused(response.status().as_u16(), b""))
     }
@@ -150,7 +163,7 @@ impl Server {
         let Ok(cookie) = HeaderValue::from_str(cookie) else { return false };
         headers.insert("cookie", cookie);
         headers.insert("sec-fetch-site", HeaderValue::from_static("same-origin"));
-        match timeout(PATIENCE, self.send(Method::GET, "/api/v1/health", headers, String::new())).await {
+        match timeout(PATIENCE, self.send(Method::GET, "/api/v1/health", headers, Bytes::new())).await {
             Ok(Ok(response)) => response.status().is_success(),
             Ok(Err(_)) | Err(_) => true,
         }
@@ -163,7 +176,7 @@ impl Server {
         headers.insert("accept", HeaderValue::from_static("text/event-stream"));
         let path = format!("/api/v1/changes?after={}", encode(after));
         let response =
-            timeout(PATIENCE, self.send(Method::GET, &path, headers, String::new())).await.map_err(gone)??;
+            timeout(PATIENCE, self.send(Method::GET, &path, headers, Bytes::new())).await.map_err(gone)??;
         if !response.status().is_success() {
             return Err(refused(response.status().as_u16(), b""));
         }

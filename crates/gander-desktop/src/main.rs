@@ -9,6 +9,7 @@
 
 mod arguments;
 mod driver;
+mod dropped;
 mod folder;
 mod geometry;
 mod host;

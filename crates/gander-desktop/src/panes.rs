@@ -316,6 +316,16 @@ impl Panes {
         }
     }
 
+    /// Gives a page what was dropped onto its window and is in the store by now.
+    pub fn give(&self, id: &str, attachments: &serde_json::Value) {
+        let Some(pane) = self.all.get(id) else { return };
+        let given =
+            pane.window.eval(format!("dispatchEvent(new CustomEvent('gander-dropped', {{ detail: {attachments} }}))"));
+        if let Err(error) = given {
+            tracing::warn!(%error, window = id, "a page was not given what was dropped onto it");
+        }
+    }
+
     /// Has pages save their drafts; each answers whether it has.
     pub fn ask_drafts(&self, of: Option<&str>) -> Vec<oneshot::Receiver<bool>> {
         let asked = self.all.iter().filter(|(id, _)| of.is_none_or(|of| of == id.as_str()));

@@ -2,6 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::rc::Rc;
 
 use gtk::gio;
 use gtk::glib::{self, ToVariant as _};
@@ -83,6 +85,7 @@ pub fn dress(window: &WebviewWindow, id: &str, events: &mpsc::Sender<Event>) {
         tell(&gone, Told::PageGone(told.clone()));
         None
     });
+    take_files(&view, id, events);
     let label = window.label().to_owned();
     let failing = label.clone();
     view.connect_load_failed(move |_, _, address, error| {
@@ -105,6 +108,37 @@ pub fn dress(window: &WebviewWindow, id: &str, events: &mpsc::Sender<Event>) {
             glib::Propagation::Proceed
         });
     }
+}
+
+/// A drag over a window, and the files in it.
+type Carried = (gtk::gdk::DragContext, Vec<PathBuf>);
+
+/// Files that are dropped onto a window. WebKitGTK tells its pages only their addresses, which no page may read: so the shell takes
+/// them, and the page, which has said that it wants them, is given them as attachments.
+fn take_files(view: &WebView, id: &str, events: &mpsc::Sender<Event>) {
+    // What a drag carries is known before it is dropped.
+    let carried: Rc<RefCell<Option<Carried>>> = Rc::default();
+    let known = carried.clone();
+    view.connect_drag_data_received(move |_, drag, _, _, data, _, _| {
+        let uris = data.uris();
+        let files: Vec<_> =
+            uris.iter().filter_map(|uri| glib::filename_from_uri(uri).ok()).map(|found| found.0).collect();
+        if !files.is_empty() {
+            known.replace(Some((drag.clone(), files)));
+        }
+    });
+    let (events, id) = (events.clone(), id.to_owned());
+    view.connect_drag_drop(move |_, drag, _, _, time| {
+        let Some((_, files)) = carried.take().filter(|(of, _)| of == drag) else { return false };
+        drag.drop_finish(true, time);
+        tell(&events, Told::Dropped(id.clone(), files));
+        true
+    });
+}
+
+/// What a file is, by its name.
+pub fn mime_of(name: &str) -> String {
+    gio::content_type_guess(Some(name), &[]).0.into()
 }
 
 /// Whether a window's page could not be loaded.

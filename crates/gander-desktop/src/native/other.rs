@@ -44,6 +44,10 @@ pub fn place(window: &WebviewWindow) -> Option<(f64, f64, f64, f64)> {
     Some((place.x, place.y, size.width, size.height))
 }
 
+pub fn mime_of(_name: &str) -> String {
+    "application/octet-stream".to_owned()
+}
+
 pub fn say(_app: &AppHandle, title: &str, words: &str) {
     tracing::error!("{title} {words}");
 }
