@@ -25,23 +25,28 @@ pub fn measure(dir: &Path, figures: &mut Vec<Figure>) -> Result<()> {
     growth(&journal, figures)
 }
 
-/// What an append has the kernel write, in a new session and in the longest one.
+/// What an append has the kernel write, in the longest session and in a short one that is as old: both are in the middle
+/// of the index of entries, where an append costs a little more than at its end, to which a new session comes.
 fn growth(journal: &Journal, figures: &mut Vec<Figure>) -> Result<()> {
-    let long = journal.read(|r| r.heads())?.into_iter().max_by_key(|(_, head)| head.seq);
-    let (long, head) = long.ok_or("no session")?;
+    let heads = journal.read(|r| r.heads())?;
+    let (long, head) = *heads.iter().max_by_key(|(_, head)| head.seq).ok_or("no session")?;
+    let old = heads.iter().find(|(session, head)| *session > long && head.seq.0 < 1_000);
+    let (short, short_head) = *old.ok_or("no short session")?;
     let new = new_session(journal)?;
-    let (mut in_new, mut in_long) = (Vec::new(), Vec::new());
+    let (mut in_new, mut in_short, mut in_long) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..GROWTH_ROUNDS {
         in_new.push(written(journal, new)?);
+        in_short.push(written(journal, short)?);
         in_long.push(written(journal, long)?);
     }
-    let (in_new, in_long) = (median(in_new), median(in_long));
+    let (in_new, in_short, in_long) = (median(in_new), median(in_short), median(in_long));
+    let kb = |bytes: f64| bytes / 1e3;
     figures.push(Figure {
         name: "disk writes an append in the longest session, median of 7",
-        measured: format!("{:.1} KB ({} entries)", in_long / 1e3, head.seq),
-        floor: format!("new session: {:.1} KB", in_new / 1e3),
+        measured: format!("{:.1} KB ({} entries)", kb(in_long), head.seq),
+        floor: format!("as old, {} entries: {:.1} KB; new session: {:.1} KB", short_head.seq, kb(in_short), kb(in_new)),
         target: "no more (1.2 ×)".into(),
-        holds: in_long <= 1.2 * in_new,
+        holds: in_long <= 1.2 * in_short,
     });
     Ok(())
 }

@@ -22,6 +22,7 @@ enum Change {
 struct Image {
     synced: Vec<u8>,
     since: Vec<Change>,
+    written_bytes: usize,
 }
 
 /// How the disk fails.
@@ -69,6 +70,13 @@ pub fn plug_in(dir: &Path) -> MutexGuard<'static, ()> {
 /// From now on the disk fails, or no longer does.
 pub fn set_failing(failing: Failing) {
     disk().as_mut().unwrap().failing = failing;
+}
+
+/// How many bytes were written so far to the file of this name.
+pub fn written_bytes(name: &str) -> usize {
+    let disk = disk();
+    let images = &disk.as_ref().unwrap().images;
+    images.iter().filter(|(path, _)| path.ends_with(name)).map(|(_, image)| image.written_bytes).sum()
 }
 
 /// What is left if the power goes now, put into `to`. `survives` says of each unsynced sector whether it made it.
@@ -188,6 +196,7 @@ unsafe extern "C" fn x_write(file: *mut ffi::sqlite3_file, bytes: *const c_void,
         Failing::No | Failing::Sync | Failing::DatabaseSync => {
             // SAFETY: SQLite gives `count` bytes.
             let bytes = unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), count as usize) };
+            image.written_bytes += bytes.len();
             image.since.push(Change::Write(at as usize, bytes.to_vec()));
             None
         }
