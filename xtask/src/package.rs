@@ -1,4 +1,4 @@
-//! `package`: puts a built program into a signed package for `gander upgrade apply`. The program says itself what it is.
+//! `package`: puts a built program, with its native windows where they are named, into a signed package for `gander upgrade apply`. The program says itself what it is.
 //!
 //! The secret key is a minisign one: the file named with `--key`, or the text of one in GANDER_SIGNING_KEY (its password, if it has
 //! one, in GANDER_SIGNING_PASSWORD). For tests `--new-key FOLDER` makes one on the fly, without a password.
@@ -8,17 +8,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use gander_upgrade::package::{self, Manifest, signature_of};
+use gander_upgrade::package::{self, Files, Manifest, signature_of};
 use gander_upgrade::versions::Description;
 use minisign::{KeyPair, SecretKey, SecretKeyBox};
 
-pub const USAGE: &str =
-    "usage: xtask package PROGRAM (--key FILE | --new-key FOLDER) [--out FOLDER] [--days N] [--level N]";
+pub const USAGE: &str = "usage: xtask package PROGRAM [--desktop PROGRAM] [--licences FILE] (--key FILE | --new-key FOLDER) [--out FOLDER] [--days N] [--level N]";
 
 const DAY_MS: i64 = 86_400_000;
 
 struct Order {
     program: PathBuf,
+    desktop: Option<PathBuf>,
+    licences: Option<PathBuf>,
     key: Option<PathBuf>,
     new_key: Option<PathBuf>,
     out: PathBuf,
@@ -33,11 +34,21 @@ pub fn run(arguments: &[&str]) -> Result<PathBuf, String> {
 
 fn order(arguments: &[&str]) -> Result<Order, String> {
     let [program, rest @ ..] = arguments else { return Err(USAGE.to_owned()) };
-    let mut order =
-        Order { program: program.into(), key: None, new_key: None, out: "target/package".into(), days: 365, level: 19 };
+    let mut order = Order {
+        program: program.into(),
+        desktop: None,
+        licences: None,
+        key: None,
+        new_key: None,
+        out: "target/package".into(),
+        days: 365,
+        level: 19,
+    };
     for pair in rest.chunks(2) {
         let number = |text: &str| text.parse().map_err(|_| format!("{text} is no number"));
         match pair {
+            ["--desktop", path] => order.desktop = Some(path.into()),
+            ["--licences", path] => order.licences = Some(path.into()),
             ["--key", path] => order.key = Some(path.into()),
             ["--new-key", path] => order.new_key = Some(path.into()),
             ["--out", path] => order.out = path.into(),
@@ -56,21 +67,13 @@ fn make(order: &Order) -> Result<PathBuf, String> {
     };
     let is = describe(&order.program)?;
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-    let manifest = Manifest {
-        v: 1,
-        version: is.version,
-        target: is.target,
-        bytes: 0,
-        blake3: gander_upgrade::package::NO_HASH,
-        made_at_ms: now_ms,
-        expires_at_ms: now_ms + order.days * DAY_MS,
-        reads_format: is.reads_format,
-        writes_format: is.writes_format,
-    };
+    let manifest = Manifest::new(is, now_ms, now_ms + order.days * DAY_MS);
     let key = key(order)?;
     fs::create_dir_all(&order.out).map_err(blame(&order.out))?;
     let path = order.out.join(package::name(&manifest));
-    let manifest = package::write(&path, &order.program, manifest, order.level).map_err(|error| error.to_string())?;
+    let files =
+        Files { program: &order.program, licences: order.licences.as_deref(), desktop: order.desktop.as_deref() };
+    let manifest = package::write(&path, &files, manifest, order.level).map_err(|error| error.to_string())?;
     let comment = format!("gander {} {}", manifest.version, manifest.target);
     let file = File::open(&path).map_err(blame(&path))?;
     let signed = minisign::sign(None, &key, file, Some(&comment), Some("signature of a gander package"));

@@ -13,7 +13,7 @@ use crate::host::{About, HandOver, Host, Trouble};
 use crate::keys::Keys;
 use crate::lock::{self, Holder, Lock, Taken};
 use crate::package::{self, Package, PackageError, Wanted};
-use crate::place::Place;
+use crate::place::{DESKTOP, Place};
 use crate::pointer::Pointer;
 use crate::rollback::{self, RollbackError};
 use crate::state::{Kind, Phase, Side, State, StateError, Step};
@@ -188,7 +188,8 @@ async fn keep_running(order: &Order, state: &State, about: &About) -> Result<(),
         reads_format: 1,
         writes_format: about.format,
     };
-    let kept = versions::keep(&order.place, state.id, &about.running, &is, (order.now_ms)());
+    let windows = versions::windows_of(&order.place, &about.version, &about.program).await;
+    let kept = versions::keep(&order.place, state.id, &about.running, windows.as_deref(), &is, (order.now_ms)());
     let kept = kept.map_err(|error| format!("the program that serves could not be kept: {error}"))?;
     let says = versions::describe(&kept).await.map_err(|error| with_sources(&error))?;
     if says.version != about.version || says.writes_format != about.format {
@@ -345,7 +346,8 @@ async fn apply_package(
     let journal = versions::journal_bytes(place);
     // The snapshot at worst, and the copy that a rollback needs, with room to put it back.
     let copies = if migrates { 3 } else { 1 };
-    versions::check_room(place, manifest.bytes.saturating_add(journal.saturating_mul(copies)))?;
+    versions::check_room(place, manifest.unpacked_bytes().saturating_add(journal.saturating_mul(copies)))?;
+    let desktop = manifest.desktop.is_some() && has_windows(order, &about);
     let older = manifest.version < about.version;
     let to = Side {
         version: manifest.version.clone(),
@@ -364,7 +366,7 @@ async fn apply_package(
     let id = state.id;
     say(tell, Some(Phase::Stage), format!("unpacking gander {}", manifest.version));
     let staged = async {
-        let program = versions::stage(place, id, package)?;
+        let program = versions::stage(place, id, package, desktop)?;
         let described = versions::describe(&program).await?;
         let said = Description {
             version: manifest.version.clone(),
@@ -375,12 +377,22 @@ async fn apply_package(
         if described != said {
             return Err(PackageError::DoesNotRun("it is not what its manifest says".to_owned()));
         }
-        Ok(())
+        if desktop && !versions::says_version(&place.desktop(&manifest.version), &manifest.version).await {
+            versions::leave_windows_out(place, &manifest.version)?;
+            return Ok(Some("The native windows in the package do not start here: those that are installed stay."));
+        }
+        Ok(None)
     };
-    if let Err(error) = staged.await {
-        give_up(place, id, with_sources(&error), (order.now_ms)())?;
-        drop_version(place, &state);
-        return Err(error.into());
+    match staged.await {
+        Ok(None) => {}
+        Ok(Some(warning)) => {
+            State::record(place, id, &[Phase::Stage], |state| state.warnings.push(warning.to_owned()))?;
+        }
+        Err(error) => {
+            give_up(place, id, with_sources(&error), (order.now_ms)())?;
+            drop_version(place, &state);
+            return Err(error.into());
+        }
     }
     walk(order, state, host, tell).await
 }
@@ -394,6 +406,12 @@ async fn host_begins(
 ) -> Result<State, UpgradeError> {
     State::begin(&order.place, state)?;
     walk(order, state.clone(), host, tell).await
+}
+
+/// Whether native windows are installed here. Who has none does not get them by an upgrade: a browser stays what `gander` opens.
+fn has_windows(order: &Order, about: &About) -> bool {
+    let programs = [Some(&about.program), order.installed_program.as_ref()];
+    programs.into_iter().flatten().any(|program| program.with_file_name(DESKTOP).is_file())
 }
 
 fn new_state(order: &Order, kind: Kind, about: &About, to: Side) -> Result<State, UpgradeError> {
@@ -430,6 +448,8 @@ fn new_state(order: &Order, kind: Kind, about: &About, to: Side) -> Result<State
 async fn walk(order: &Order, state: State, host: &mut impl Host, tell: Tell<'_>) -> Result<State, UpgradeError> {
     let place = &order.place;
     let id = state.id;
+    // Before anybody waits for it: native windows take a moment to say what they are.
+    let windows = versions::windows_of(place, &state.from.version, &state.from.program).await;
     let mut sealed = until_sealed(order, &state, host, tell).await;
     if sealed.is_ok() && state.carries_back() {
         sealed = host.set_aside().map_err(|error| error.0);
@@ -443,7 +463,7 @@ async fn walk(order: &Order, state: State, host: &mut impl Host, tell: Tell<'_>)
                 reads_format: 1,
                 writes_format: state.from.format,
             };
-            let kept = versions::keep(place, id, &state.from.program, &from, (order.now_ms)());
+            let kept = versions::keep(place, id, &state.from.program, windows.as_deref(), &from, (order.now_ms)());
             let aside = state.carries_back();
             let state = State::advance(place, id, &[Phase::Seal], Phase::Switch, (order.now_ms)(), |state| {
                 state.sealed_copy |= aside;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use semver::Version;
 
 use crate::lock::{Holder, Lock, Taken};
-use crate::place::Place;
+use crate::place::{DESKTOP, Place};
 use crate::pointer::Pointer;
 use crate::state::{State, StateError};
 use crate::versions;
@@ -84,6 +84,13 @@ pub fn installed_program(place: &Place, file: &Path) -> Option<PathBuf> {
     // So the system names the file of a program that was replaced since it was started.
     let name = file.to_str().and_then(|name| name.strip_suffix(" (deleted)"));
     Some(name.map_or_else(|| file.to_owned(), PathBuf::from))
+}
+
+/// The native windows that belong to the program that asks: of a version from the versions folder its own, where it has any that are
+/// as its manifest says, else the installed ones.
+pub fn desktop(place: &Place, this: &Version, file: &Path) -> Option<PathBuf> {
+    let own = if is_inside(place, file) { versions::desktop(place, this).ok().flatten() } else { None };
+    own.or_else(|| Some(installed_program(place, file)?.with_file_name(DESKTOP)).filter(|beside| beside.is_file()))
 }
 
 fn is_inside(place: &Place, file: &Path) -> bool {

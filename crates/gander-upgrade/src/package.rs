@@ -1,8 +1,9 @@
-//! Packages: one file that holds one program, and beside it a minisign signature of every byte of it.
+//! Packages: one file that holds `gander`, and beside it a minisign signature of every byte of it.
 //!
-//! The file is one line of JSON, the [`Manifest`], and after its line feed the program as one zstd stream. By hand:
-//! `minisign -Vm FILE -P KEY`, `head -n1 FILE` for the manifest, `tail -n+2 FILE | zstd -d > gander` for the program.
-//! There are no names, links or folders in it, so none can point elsewhere; the manifest says how large the program is,
+//! The file is one line of JSON, the [`Manifest`], and after its line feed the program as one zstd frame. Where the manifest
+//! says so (its form is 2 then), two more frames follow: the licences of what is built in, and `gander-desktop`. By hand:
+//! `minisign -Vm FILE -P KEY`, `head -n1 FILE` for the manifest, `tail -n+2 FILE | zstd -d | head -c BYTES > gander`.
+//! There are no names, links or folders in it, so none can point elsewhere; the manifest says how large each part is,
 //! and not a byte more is unpacked.
 //!
 //! Nothing of a package is looked at before its signature was found good, over a copy that nobody else writes.
@@ -19,18 +20,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::file;
 use crate::keys::{KeyError, Keys};
+use crate::place::{DESKTOP, LICENCES, PROGRAM};
 use crate::versions::Description;
 
 /// The largest package that is taken in, in bytes.
 pub const PACKAGE_MAX: u64 = 1 << 30;
 /// The largest program.
 pub const PROGRAM_MAX: u64 = 2 << 30;
+/// The longest text of licences.
+const LICENCES_MAX: u64 = 64 << 20;
+/// The newest form that is read.
+const NEWEST_FORM: u64 = 2;
 /// The longest manifest.
 const MANIFEST_MAX: u64 = 64 * 1024;
 /// The largest window of the compressor: what unpacking needs in memory.
 const WINDOW_LOG_MAX: u32 = 27;
-/// What stands for a hash that [`write`] fills in.
-pub const NO_HASH: Hash = Hash::ZERO;
 /// What the file's name ends with.
 pub const EXTENSION: &str = "gander";
 /// What its signature's name adds.
@@ -39,7 +43,7 @@ pub const SIGNATURE: &str = "minisig";
 /// What a package says of itself; all of it is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Of this form: 1.
+    /// Its form: 1 with the program alone, which every version reads; else 2.
     pub v: u32,
     /// The version.
     pub version: Version,
@@ -49,6 +53,12 @@ pub struct Manifest {
     pub bytes: u64,
     /// The program's BLAKE3.
     pub blake3: Hash,
+    /// The licences of what is built in, in full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licences: Option<Part>,
+    /// The native windows of the same version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desktop: Option<Part>,
     /// When it was made, in milliseconds since 1970, UTC.
     pub made_at_ms: i64,
     /// Until when it may be installed: an old package with a known fault does not stay good for ever.
@@ -57,6 +67,73 @@ pub struct Manifest {
     pub reads_format: u32,
     /// The format that it writes.
     pub writes_format: u32,
+}
+
+/// Something that comes along with the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its size.
+    pub bytes: u64,
+    /// Its BLAKE3.
+    pub blake3: Hash,
+}
+
+impl Part {
+    /// A file as it is.
+    pub fn of(path: &Path) -> io::Result<Part> {
+        hash_file(path).map(|(blake3, bytes)| Part { bytes, blake3 })
+    }
+}
+
+/// What kind of file a part becomes.
+struct Kind {
+    name: &'static str,
+    mode: u32,
+    max_bytes: u64,
+}
+
+const KINDS: [Kind; 3] = [
+    Kind { name: PROGRAM, mode: 0o700, max_bytes: PROGRAM_MAX },
+    Kind { name: LICENCES, mode: 0o600, max_bytes: LICENCES_MAX },
+    Kind { name: DESKTOP, mode: 0o700, max_bytes: PROGRAM_MAX },
+];
+
+impl Manifest {
+    /// What a program says of itself, with times; [`write`] fills in what the package holds.
+    pub fn new(is: Description, made_at_ms: i64, expires_at_ms: i64) -> Manifest {
+        let Description { version, target, reads_format, writes_format } = is;
+        let (bytes, blake3) = (0, Hash::ZERO);
+        let (licences, desktop) = (None, None);
+        Manifest {
+            v: 1,
+            version,
+            target,
+            bytes,
+            blake3,
+            licences,
+            desktop,
+            made_at_ms,
+            expires_at_ms,
+            reads_format,
+            writes_format,
+        }
+    }
+
+    /// Everything in the package, in its order.
+    fn parts(&self) -> impl Iterator<Item = (&'static Kind, Part)> + use<> {
+        let program = Part { bytes: self.bytes, blake3: self.blake3 };
+        KINDS.iter().zip([Some(program), self.licences, self.desktop]).filter_map(|(kind, part)| Some((kind, part?)))
+    }
+
+    /// The oldest form that can say this.
+    pub(crate) fn form(&self) -> u32 {
+        if self.parts().count() == 1 { 1 } else { 2 }
+    }
+
+    /// The bytes of everything in it, unpacked.
+    pub fn unpacked_bytes(&self) -> u64 {
+        self.parts().fold(0, |all, (_, part)| all.saturating_add(part.bytes))
+    }
 }
 
 /// What a package must fit.
@@ -241,10 +318,14 @@ impl Package {
         }
         let no_package = |error: serde_json::Error| PackageError::NoPackage(format!("its manifest: {error}"));
         let value: serde_json::Value = serde_json::from_slice(&line).map_err(no_package)?;
-        if value["v"] != 1 {
-            return Err(PackageError::NoPackage("it is of a later form".to_owned()));
+        if !value["v"].as_u64().is_some_and(|form| (1..=NEWEST_FORM).contains(&form)) {
+            let why = "it is of a later form; upgrade to a version in between first".to_owned();
+            return Err(PackageError::NoPackage(why));
         }
-        let manifest = serde_json::from_value(value).map_err(no_package)?;
+        let manifest: Manifest = serde_json::from_value(value).map_err(no_package)?;
+        if manifest.v < manifest.form() {
+            return Err(PackageError::NoPackage("it says more than its form can hold".to_owned()));
+        }
         Ok(Package { manifest, path: path.to_owned(), rest })
     }
 
@@ -266,53 +347,80 @@ impl Package {
             let days = wanted.now_ms.saturating_sub(manifest.expires_at_ms) / 86_400_000;
             return Err(PackageError::Expired { days });
         }
-        if manifest.bytes == 0 || manifest.bytes > PROGRAM_MAX {
-            return Err(PackageError::NoPackage(format!("its program would have {} bytes", manifest.bytes)));
+        if let Some((kind, part)) = manifest.parts().find(|(kind, part)| part.bytes == 0 || part.bytes > kind.max_bytes)
+        {
+            return Err(PackageError::NoPackage(format!("its {} would have {} bytes", kind.name, part.bytes)));
         }
         check(&is, wanted)
     }
 
-    /// Unpacks the program to `path`, synced, and compares it with the manifest. What does not fit is removed again.
-    pub fn unpack(self, path: &Path) -> Result<Manifest, PackageError> {
-        let Package { manifest, path: from, rest } = self;
-        let unpacked = unpack(&manifest, &from, rest, path);
+    /// Unpacks into a folder, synced, and compares everything with the manifest. What does not fit is removed again. The native
+    /// windows come last, and stay where they are unless they are wanted; the manifest that is given back says what came.
+    pub fn unpack(self, folder: &Path, desktop: bool) -> Result<Manifest, PackageError> {
+        let Package { mut manifest, path: from, mut rest } = self;
+        let left = if desktop { None } else { manifest.desktop.take() };
+        manifest.v = manifest.form();
+        let unpacked = unpack(&manifest, left, &from, &mut rest, folder);
         if unpacked.is_err() {
-            let _ = file::remove(path);
+            for kind in &KINDS {
+                let _ = file::remove(&folder.join(kind.name));
+            }
         }
         unpacked.map(|()| manifest)
     }
 }
 
-fn unpack(manifest: &Manifest, from: &Path, rest: BufReader<File>, path: &Path) -> Result<(), PackageError> {
+fn unpack(
+    manifest: &Manifest,
+    left: Option<Part>,
+    from: &Path,
+    rest: &mut BufReader<File>,
+    folder: &Path,
+) -> Result<(), PackageError> {
+    for (kind, part) in manifest.parts() {
+        unpack_part(kind, part, from, rest, &folder.join(kind.name))?;
+    }
+    let mut after = [0];
+    let read = rest.read(&mut after).map_err(|source| PackageError::Io { path: from.to_owned(), source })?;
+    // What is left is there, and nothing where nothing is.
+    if (read == 0) != left.is_none() {
+        return Err(PackageError::NoPackage("there is more or less in it than its manifest says".to_owned()));
+    }
+    Ok(())
+}
+
+fn unpack_part(
+    kind: &Kind,
+    part: Part,
+    from: &Path,
+    rest: &mut BufReader<File>,
+    path: &Path,
+) -> Result<(), PackageError> {
     let read = |source| PackageError::Io { path: from.to_owned(), source };
     let mut stream = zstd::stream::read::Decoder::with_buffer(rest).map_err(read)?.single_frame();
     stream.window_log_max(WINDOW_LOG_MAX).map_err(read)?;
     let _ = file::remove(path);
-    let mut program =
-        OpenOptions::new().write(true).create_new(true).mode(0o700).open(path).map_err(PackageError::io(path))?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(kind.mode).open(path).map_err(PackageError::io(path))?;
     let (mut hasher, mut bytes) = (ContentHasher::default(), 0_u64);
     let mut buffer = vec![0; 256 * 1024];
     loop {
         let read = stream.read(&mut buffer).map_err(read)?;
         bytes += read as u64;
-        if bytes > manifest.bytes {
-            return Err(PackageError::NoPackage("its program is larger than the manifest says".to_owned()));
+        if bytes > part.bytes {
+            return Err(PackageError::NoPackage(format!("its {} is larger than the manifest says", kind.name)));
         }
         if read == 0 {
             break;
         }
         hasher.update(&buffer[..read]);
-        program.write_all(&buffer[..read]).map_err(PackageError::io(path))?;
+        file.write_all(&buffer[..read]).map_err(PackageError::io(path))?;
         crate::faults::point("unpack");
     }
-    if bytes != manifest.bytes || hasher.finish() != manifest.blake3 {
-        return Err(PackageError::NoPackage("its program is not the one that the manifest names".to_owned()));
+    if (Part { bytes, blake3: hasher.finish() }) != part {
+        return Err(PackageError::NoPackage(format!("its {} is not the one that the manifest names", kind.name)));
     }
-    let mut after = [0];
-    if stream.finish().read(&mut after).map_err(read)? != 0 {
-        return Err(PackageError::NoPackage("something follows its program".to_owned()));
-    }
-    program.sync_all().map_err(PackageError::io(path))
+    file.sync_all().map_err(PackageError::io(path))
 }
 
 /// The BLAKE3 and the size of a file.
@@ -329,16 +437,34 @@ pub fn hash_file(path: &Path) -> io::Result<(Hash, u64)> {
     }
 }
 
-/// Writes a package of `program` to `path`, unsigned. `manifest.bytes` and `manifest.blake3` are filled in.
-pub fn write(path: &Path, program: &Path, mut manifest: Manifest, level: i32) -> Result<Manifest, PackageError> {
-    (manifest.blake3, manifest.bytes) = hash_file(program).map_err(PackageError::io(program))?;
+/// What a package is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Files<'a> {
+    /// `gander`.
+    pub program: &'a Path,
+    /// The licences of what is built in.
+    pub licences: Option<&'a Path>,
+    /// `gander-desktop`.
+    pub desktop: Option<&'a Path>,
+}
+
+/// Writes a package to `path`, unsigned. What the manifest says of form, sizes and hashes is filled in.
+pub fn write(path: &Path, files: &Files<'_>, mut manifest: Manifest, level: i32) -> Result<Manifest, PackageError> {
+    let part = |file: &Path| Part::of(file).map_err(PackageError::io(file));
+    let program = part(files.program)?;
+    (manifest.blake3, manifest.bytes) = (program.blake3, program.bytes);
+    manifest.licences = files.licences.map(part).transpose()?;
+    manifest.desktop = files.desktop.map(part).transpose()?;
+    manifest.v = manifest.form();
     let mut target = create(path).map_err(PackageError::io(path))?;
     let written = (|| {
         serde_json::to_writer(&mut target, &manifest)?;
         target.write_all(b"\n")?;
-        let mut stream = zstd::stream::write::Encoder::new(&mut target, level)?;
-        io::copy(&mut File::open(program)?, &mut stream)?;
-        stream.finish()?;
+        for file in [Some(files.program), files.licences, files.desktop].into_iter().flatten() {
+            let mut stream = zstd::stream::write::Encoder::new(&mut target, level)?;
+            io::copy(&mut File::open(file)?, &mut stream)?;
+            stream.finish()?;
+        }
         target.sync_all()
     })();
     written.map_err(PackageError::io(path))?;

@@ -7,6 +7,10 @@ use semver::Version;
 
 /// The program's name in a version's folder and in a package.
 pub const PROGRAM: &str = "gander";
+/// The native windows' name, there and beside an installed program.
+pub const DESKTOP: &str = "gander-desktop";
+/// The licences' name in a version's folder.
+pub const LICENCES: &str = "licences.txt";
 
 /// A data folder, as the upgrade sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +112,11 @@ impl Place {
     /// `versions/<version>/gander`
     pub fn program(&self, version: &Version) -> PathBuf {
         self.version(version).join(PROGRAM)
+    }
+
+    /// `versions/<version>/gander-desktop`
+    pub fn desktop(&self, version: &Version) -> PathBuf {
+        self.version(version).join(DESKTOP)
     }
 
     /// `versions/<version>/manifest.json`

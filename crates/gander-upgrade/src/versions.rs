@@ -12,8 +12,8 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::file;
-use crate::package::{Manifest, Package, PackageError, hash_file};
-use crate::place::{PROGRAM, Place};
+use crate::package::{Manifest, Package, PackageError, Part};
+use crate::place::{DESKTOP, PROGRAM, Place};
 
 /// What stays free on a disk that an upgrade fills.
 const MARGIN: u64 = 64 << 20;
@@ -55,50 +55,63 @@ pub enum VersionError {
     },
 }
 
-/// Unpacks a package into its version's folder. An equal one that is there stays.
-pub fn stage(place: &Place, id: UpgradeId, package: Package) -> Result<PathBuf, PackageError> {
+/// Unpacks a package into its version's folder, with the native windows where they are wanted. An equal one that is there
+/// stays.
+pub fn stage(place: &Place, id: UpgradeId, package: Package, desktop: bool) -> Result<PathBuf, PackageError> {
     let version = package.manifest().version.clone();
-    if manifest(place, &version).is_ok_and(|kept| kept.blake3 == package.manifest().blake3)
-        && program(place, &version).is_ok()
-    {
+    if is_kept(place, package.manifest(), desktop) {
         return Ok(place.program(&version));
     }
     let fresh = place.versions().join(format!(".new-{id}"));
     file::make_folder(&fresh).map_err(PackageError::io(&fresh))?;
-    let manifest = package.unpack(&fresh.join(PROGRAM))?;
+    let manifest = package.unpack(&fresh, desktop)?;
     publish(place, id, &fresh, &manifest).map_err(PackageError::io(&fresh))?;
     Ok(place.program(&version))
 }
 
-/// Keeps the program that serves now, so that there is something to go back to when the installed file is replaced.
-pub fn keep(place: &Place, id: UpgradeId, from: &Path, description: &Description, now_ms: i64) -> io::Result<PathBuf> {
+/// Whether all that is wanted of a package is in its version's folder, unchanged.
+fn is_kept(place: &Place, wanted: &Manifest, desktop: bool) -> bool {
+    let Ok(kept) = manifest(place, &wanted.version) else { return false };
+    let windows = if desktop { wanted.desktop } else { kept.desktop };
+    (kept.blake3, kept.licences, kept.desktop) == (wanted.blake3, wanted.licences, windows)
+        && program(place, &wanted.version).is_ok()
+        && (!desktop || self::desktop(place, &wanted.version).is_ok())
+}
+
+/// Keeps the program that serves now, and its native windows where there are any, so that there is something to go back to when
+/// the installed files are replaced.
+pub fn keep(
+    place: &Place,
+    id: UpgradeId,
+    from: &Path,
+    windows: Option<&Path>,
+    description: &Description,
+    now_ms: i64,
+) -> io::Result<PathBuf> {
     let kept = place.program(&description.version);
-    if kept == from || program(place, &description.version).is_ok() {
+    let windows_kept = windows.is_none() || matches!(desktop(place, &description.version), Ok(Some(_)));
+    if kept == from || (program(place, &description.version).is_ok() && windows_kept) {
         return Ok(kept);
     }
     let fresh = place.versions().join(format!(".new-{id}"));
     file::make_folder(&fresh)?;
-    let target = fresh.join(PROGRAM);
-    let _ = file::remove(&target);
-    // A second name costs nothing and outlives the first; where that cannot be, a copy.
-    if fs::hard_link(from, &target).is_err() {
-        fs::copy(from, &target)?;
-        fs::File::open(&target)?.sync_all()?;
-    }
-    let (blake3, bytes) = hash_file(&target)?;
-    let manifest = Manifest {
-        v: 1,
-        version: description.version.clone(),
-        target: description.target.clone(),
-        bytes,
-        blake3,
-        made_at_ms: now_ms,
-        expires_at_ms: i64::MAX,
-        reads_format: description.reads_format,
-        writes_format: description.writes_format,
-    };
+    let program = second(from, &fresh.join(PROGRAM))?;
+    let mut manifest = Manifest::new(description.clone(), now_ms, i64::MAX);
+    (manifest.bytes, manifest.blake3) = (program.bytes, program.blake3);
+    manifest.desktop = windows.map(|windows| second(windows, &fresh.join(DESKTOP))).transpose()?;
+    manifest.v = manifest.form();
     publish(place, id, &fresh, &manifest)?;
     Ok(kept)
+}
+
+/// A second name costs nothing and outlives the first; where that cannot be, a copy.
+fn second(from: &Path, to: &Path) -> io::Result<Part> {
+    let _ = file::remove(to);
+    if fs::hard_link(from, to).is_err() {
+        fs::copy(from, to)?;
+        fs::File::open(to)?.sync_all()?;
+    }
+    Part::of(to)
 }
 
 /// Gives a complete folder its name.
@@ -129,12 +142,70 @@ pub fn manifest(place: &Place, version: &Version) -> Result<Manifest, VersionErr
 /// A kept version's program, compared with its manifest.
 pub fn program(place: &Place, version: &Version) -> Result<PathBuf, VersionError> {
     let manifest = manifest(place, version)?;
-    let path = place.program(version);
-    match hash_file(&path) {
-        Ok((hash, _)) if hash == manifest.blake3 && manifest.version == *version => Ok(path),
+    if manifest.version != *version {
+        return Err(VersionError::Changed { path: place.manifest(version) });
+    }
+    compared(place.program(version), Part { bytes: manifest.bytes, blake3: manifest.blake3 }, version)
+}
+
+/// A kept version's native windows, compared with its manifest; none where it was kept without.
+pub fn desktop(place: &Place, version: &Version) -> Result<Option<PathBuf>, VersionError> {
+    let part = manifest(place, version)?.desktop;
+    part.map(|part| compared(place.desktop(version), part, version)).transpose()
+}
+
+fn compared(path: PathBuf, part: Part, version: &Version) -> Result<PathBuf, VersionError> {
+    match Part::of(&path) {
+        Ok(found) if found == part => Ok(path),
         Ok(_) => Err(VersionError::Changed { path }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(VersionError::Gone(version.clone())),
         Err(source) => Err(VersionError::Io { path, source }),
+    }
+}
+
+/// The native windows of a version that serves: those beside its program, or the ones that are open (a package manager may have
+/// replaced their file). Only such as say that they are of this version.
+pub async fn windows_of(place: &Place, version: &Version, program: &Path) -> Option<PathBuf> {
+    if program == place.program(version) {
+        // It is kept already, with what belongs to it.
+        return None;
+    }
+    for windows in [Some(program.with_file_name(DESKTOP)), open_windows(place)].into_iter().flatten() {
+        if says_version(&windows, version).await {
+            return Some(windows);
+        }
+    }
+    None
+}
+
+/// The program of the native windows that are open, where the system shows it.
+fn open_windows(place: &Place) -> Option<PathBuf> {
+    let pid = file::read(&place.data_dir().join("desktop/lock"), 64).ok()??;
+    let pid: u32 = std::str::from_utf8(&pid).ok()?.trim().parse().ok()?;
+    let program = PathBuf::from(format!("/proc/{pid}/exe"));
+    // The lock's file stays when they are closed, and then the number is another process's.
+    let is_windows = fs::read_link(&program).ok()?.file_name()?.to_str()?.starts_with(DESKTOP);
+    is_windows.then_some(program)
+}
+
+/// Takes native windows out of a version's folder that do not start on this machine.
+pub fn leave_windows_out(place: &Place, version: &Version) -> Result<(), PackageError> {
+    let path = place.manifest(version);
+    let mut manifest = manifest(place, version).map_err(|error| PackageError::DoesNotRun(error.to_string()))?;
+    manifest.desktop = None;
+    let written = serde_json::to_vec_pretty(&manifest).map_err(io::Error::from);
+    written.and_then(|bytes| file::replace(&path, &bytes)).map_err(PackageError::io(&path))?;
+    let windows = place.desktop(version);
+    file::remove(&windows).map_err(PackageError::io(&windows))
+}
+
+/// Whether native windows start on this machine, and are of this version.
+pub async fn says_version(windows: &Path, version: &Version) -> bool {
+    let command =
+        tokio::process::Command::new(windows).arg("--version").stdin(Stdio::null()).kill_on_drop(true).output();
+    match tokio::time::timeout(DESCRIBE_TIMEOUT, command).await {
+        Ok(Ok(said)) => said.status.success() && said.stdout == format!("{DESKTOP} {version}\n").into_bytes(),
+        _ => false,
     }
 }
 

@@ -4,7 +4,7 @@
 use std::fs;
 
 use gander_testing::home::TempHome;
-use gander_upgrade::package::{self, Manifest, NO_HASH, signature_of};
+use gander_upgrade::package::{self, Files, Manifest, signature_of};
 use gander_upgrade::{Place, Pointer, TARGET, VERSION};
 use serde_json::json;
 
@@ -19,19 +19,9 @@ fn package(home: &TempHome, version: &str, format: u32) -> (String, String) {
         format!("#!/bin/sh\nif [ \"$1\" = upgrade ]; then echo '{says}'; exit 0; fi\necho broken >&2\nexit 7\n"),
     )
     .unwrap();
-    let manifest = Manifest {
-        v: 1,
-        version: version.parse().unwrap(),
-        target: TARGET.to_owned(),
-        bytes: 0,
-        blake3: NO_HASH,
-        made_at_ms: 0,
-        expires_at_ms: i64::MAX,
-        reads_format: 1,
-        writes_format: format,
-    };
+    let manifest = Manifest::new(serde_json::from_value(says).unwrap(), 0, i64::MAX);
     let path = home.path().join(package::name(&manifest));
-    package::write(&path, &program, manifest, 1).unwrap();
+    package::write(&path, &Files { program: &program, licences: None, desktop: None }, manifest, 1).unwrap();
     let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
     let signed = minisign::sign(None, &pair.sk, fs::File::open(&path).unwrap(), None, None).unwrap();
     fs::write(signature_of(&path), signed.into_string()).unwrap();

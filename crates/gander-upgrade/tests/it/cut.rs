@@ -13,7 +13,7 @@ use gander_upgrade::driver::{self, Order, UpgradeError};
 use gander_upgrade::host::{About, HandOver, Handover, Host, Saved, Trouble};
 use gander_upgrade::keys::Keys;
 use gander_upgrade::lock::{Holder, Lock, Taken};
-use gander_upgrade::package::{self, Manifest, NO_HASH, signature_of};
+use gander_upgrade::package::{self, Files, Manifest, signature_of};
 use gander_upgrade::state::{Backup, Check};
 use gander_upgrade::{Phase, Place, Pointer, State, TARGET, Version};
 use serde_json::json;
@@ -216,18 +216,8 @@ fn scene() -> (tempfile::TempDir, Place, PathBuf) {
     fs::create_dir_all(place.data_dir()).unwrap();
     fs::write(place.data_dir().join("journal.db"), BEFORE).unwrap();
     let program = home.path().join("program");
-    let manifest = Manifest {
-        v: 1,
-        version: version("1.1.0"),
-        target: TARGET.to_owned(),
-        bytes: 0,
-        blake3: NO_HASH,
-        made_at_ms: 1,
-        expires_at_ms: 8,
-        reads_format: 1,
-        writes_format: 2,
-    };
     let says = json!({"version": "1.1.0", "target": TARGET, "reads_format": 1, "writes_format": 2});
+    let manifest = Manifest::new(serde_json::from_value(says.clone()).unwrap(), 1, 8);
     let script = format!(
         "#!/bin/sh\nif [ \"$1\" = upgrade ]; then echo '{says}'; exit 0; fi\n\
          export GANDER_TEST_ROLE=new GANDER_TEST_DATA=\"$3\" GANDER_TEST_UPGRADE=\"$5\"\n\
@@ -237,7 +227,7 @@ fn scene() -> (tempfile::TempDir, Place, PathBuf) {
     fs::write(&program, script).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
     let package = home.path().join("x.gander");
-    package::write(&package, &program, manifest, 3).unwrap();
+    package::write(&package, &Files { program: &program, licences: None, desktop: None }, manifest, 3).unwrap();
     let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
     let signed = minisign::sign(None, &pair.sk, fs::File::open(&package).unwrap(), None, None).unwrap();
     fs::write(signature_of(&package), signed.into_string()).unwrap();

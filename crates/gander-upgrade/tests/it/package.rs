@@ -1,11 +1,12 @@
 //! Packages: what is taken, and everything that is not.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use gander_upgrade::keys::{KeyError, Keys};
-use gander_upgrade::package::{self, Manifest, NO_HASH, Package, PackageError, Wanted, signature_of};
-use gander_upgrade::versions;
+use gander_upgrade::package::{self, Files, Manifest, Package, PackageError, Wanted, signature_of};
+use gander_upgrade::versions::{self, Description};
 use gander_upgrade::{Place, TARGET};
 use minisign::KeyPair;
 
@@ -31,27 +32,36 @@ impl Maker {
     }
 
     fn manifest(&self) -> Manifest {
-        Manifest {
-            v: 1,
-            version: version("1.1.0"),
-            target: TARGET.to_owned(),
-            bytes: 0,
-            blake3: NO_HASH,
-            made_at_ms: NOW_MS,
-            expires_at_ms: NOW_MS + 1,
-            reads_format: 1,
-            writes_format: 2,
-        }
+        let is =
+            Description { version: version("1.1.0"), target: TARGET.to_owned(), reads_format: 1, writes_format: 2 };
+        Manifest::new(is, NOW_MS, NOW_MS + 1)
     }
 
     /// A signed package of a small program.
     fn make(&self, change: impl FnOnce(&mut Manifest)) -> PathBuf {
-        let program = self.home.path().join("program");
-        fs::write(&program, "#!/bin/sh\necho honk\n".repeat(400)).unwrap();
+        self.pack(false, change)
+    }
+
+    /// The same with licences and native windows.
+    fn make_whole(&self) -> PathBuf {
+        self.pack(true, |_| {})
+    }
+
+    fn pack(&self, whole: bool, change: impl FnOnce(&mut Manifest)) -> PathBuf {
+        let file = |name: &str, text: String| {
+            let path = self.home.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let program = file("program", "#!/bin/sh\necho honk\n".repeat(400));
+        let licences = file("licences", "Permission is hereby granted\n".repeat(100));
+        let desktop = file("desktop", "#!/bin/sh\necho gander-desktop 1.1.0\n".repeat(300));
         let mut manifest = self.manifest();
         change(&mut manifest);
         let path = self.home.path().join("x.gander");
-        package::write(&path, &program, manifest, 3).unwrap();
+        let files =
+            Files { program: &program, licences: whole.then_some(&licences), desktop: whole.then_some(&desktop) };
+        package::write(&path, &files, manifest, 3).unwrap();
         self.sign(&path);
         path
     }
@@ -76,7 +86,7 @@ fn a_good_package_is_unpacked_into_its_versions_folder() {
     let place = Place::new(home.path());
     let package = Package::open(&maker.make(|_| {}), &maker.keys()).unwrap();
     package.check(&wanted()).unwrap();
-    let program = versions::stage(&place, id(1), package).unwrap();
+    let program = versions::stage(&place, id(1), package, true).unwrap();
     assert_eq!(program, place.program(&version("1.1.0")));
     assert_eq!(fs::read(&program).unwrap(), fs::read(maker.home.path().join("program")).unwrap());
     assert_eq!(versions::program(&place, &version("1.1.0")).unwrap(), program);
@@ -84,6 +94,75 @@ fn a_good_package_is_unpacked_into_its_versions_folder() {
     // Changed on the disk, it is not run any more.
     fs::write(&program, "#!/bin/sh\necho moo\n").unwrap();
     assert!(versions::program(&place, &version("1.1.0")).is_err());
+}
+
+#[test]
+fn a_package_with_native_windows_is_unpacked_where_they_are_wanted() {
+    let (maker, home) = (Maker::new(), tempfile::tempdir().unwrap());
+    let (place, of) = (Place::new(home.path()), version("1.1.0"));
+    let same = |kept: PathBuf, made: &str| fs::read(kept).unwrap() == fs::read(maker.home.path().join(made)).unwrap();
+    let open = || Package::open(&maker.make_whole(), &maker.keys()).unwrap();
+    let whole = open();
+    whole.check(&wanted()).unwrap();
+    assert_eq!(whole.manifest().v, 2, "no older version takes it for one that holds a program alone");
+    // Nobody has native windows here, and nobody gets them.
+    versions::stage(&place, id(1), open(), false).unwrap();
+    assert!(same(place.program(&of), "program") && same(place.version(&of).join("licences.txt"), "licences"));
+    assert!(!place.desktop(&of).exists());
+    assert_eq!(versions::desktop(&place, &of).unwrap(), None);
+    // Then somebody has: the same version comes once more, whole.
+    versions::stage(&place, id(2), open(), true).unwrap();
+    assert!(same(place.program(&of), "program") && same(place.desktop(&of), "desktop"));
+    assert_eq!(versions::desktop(&place, &of).unwrap(), Some(place.desktop(&of)));
+    // An equal one stays, and so do native windows that nobody asks for any more.
+    let before = fs::metadata(place.desktop(&of)).unwrap().modified().unwrap();
+    for wanted in [true, false] {
+        versions::stage(&place, id(3), open(), wanted).unwrap();
+        assert_eq!(fs::metadata(place.desktop(&of)).unwrap().modified().unwrap(), before);
+    }
+    // Changed on the disk, they are not run any more, and come again.
+    fs::write(place.desktop(&of), "#!/bin/sh\necho moo\n").unwrap();
+    assert!(versions::desktop(&place, &of).is_err());
+    versions::stage(&place, id(4), open(), true).unwrap();
+    assert!(same(place.desktop(&of), "desktop"));
+    versions::leave_windows_out(&place, &of).unwrap();
+    assert_eq!(versions::desktop(&place, &of).unwrap(), None);
+    assert_eq!(versions::program(&place, &of).unwrap(), place.program(&of));
+}
+
+#[test]
+fn native_windows_of_the_version_that_serves_are_kept_with_it() {
+    let home = tempfile::tempdir().unwrap();
+    let (place, of) = (Place::new(home.path().join("data")), version("1.0.0"));
+    let is = Description { version: of.clone(), target: TARGET.to_owned(), reads_format: 1, writes_format: 1 };
+    let bin = home.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let script = |name: &str, says: &str| {
+        let path = bin.join(name);
+        fs::write(&path, format!("#!/bin/sh\necho '{says}'\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        path
+    };
+    let program = script("gander", "gander");
+    let windows_of = |program: &Path| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(versions::windows_of(&place, &of, program))
+    };
+    assert_eq!(windows_of(&program), None);
+    script("gander-desktop", "gander-desktop 1.0.1");
+    assert_eq!(windows_of(&program), None, "they are of another version");
+    versions::keep(&place, id(1), &program, None, &is, NOW_MS).unwrap();
+    let windows = script("gander-desktop", "gander-desktop 1.0.0");
+    assert_eq!(windows_of(&program), Some(windows.clone()));
+    // Kept without them, it is kept with them as soon as there are any.
+    for _ in 0..2 {
+        versions::keep(&place, id(2), &program, Some(&windows), &is, NOW_MS).unwrap();
+        assert_eq!(versions::desktop(&place, &of).unwrap(), Some(place.desktop(&of)));
+    }
+    fs::remove_dir_all(&bin).unwrap();
+    assert_eq!(versions::program(&place, &of).unwrap(), place.program(&of));
+    assert!(versions::desktop(&place, &of).unwrap().is_some());
+    assert_eq!(windows_of(&place.program(&of)), None, "there is nothing to keep of what is kept");
 }
 
 #[test]
@@ -185,22 +264,37 @@ fn a_signed_package_cannot_reach_beyond_its_folder_or_grow_beyond_its_size() {
     for odd in ["../../x", "1.1.0/../../../x", "1.1.0-\u{2026}", "/1.1.0", "1.1.0\u{0}", "", "."] {
         assert!(with("version", odd.into()).is_err(), "{odd:?}");
     }
-    assert!(with("v", 2.into()).is_err());
+    assert!(refusal(with("v", 3.into()).map(drop)).contains("later form"));
+    assert!(with("v", 0.into()).is_err());
+    // A form that older versions read says nothing that they would not see, and nothing is promised that is not there.
+    let part = serde_json::json!({"bytes": 1, "blake3": "00".repeat(32)});
+    assert!(with("desktop", part.clone()).is_err());
+    let both = |v: u32| {
+        let mut manifest = manifest.clone();
+        (manifest["v"], manifest["desktop"]) = (v.into(), part.clone());
+        fs::write(&path, [manifest.to_string().as_bytes(), &good[end..]].concat()).unwrap();
+        maker.sign(&path);
+        Package::open(&path, &maker.keys())
+    };
+    assert!(both(1).is_err());
+    for wanted in [true, false] {
+        assert!(versions::stage(&place, id(1), both(2).unwrap(), wanted).is_err(), "windows wanted: {wanted}");
+    }
     // Larger than it says, smaller than it says, and absurd.
     let bytes = manifest["bytes"].as_u64().unwrap();
     for wrong in [bytes - 1, bytes + 1, 1] {
         let package = with("bytes", wrong.into()).unwrap();
-        assert!(versions::stage(&place, id(1), package).is_err(), "{wrong}");
+        assert!(versions::stage(&place, id(1), package, true).is_err(), "{wrong}");
     }
     let absurd = with("bytes", (5_u64 << 40).into()).unwrap();
     assert!(refusal(absurd.check(&wanted())).contains("bytes"));
     // Another program than the one that was named, and something behind it.
     let package = with("blake3", "00".repeat(32).into()).unwrap();
-    assert!(versions::stage(&place, id(1), package).is_err());
+    assert!(versions::stage(&place, id(1), package, true).is_err());
     fs::write(&path, [good.as_slice(), b"\x28\xb5\x2f\xfd and more"].concat()).unwrap();
     maker.sign(&path);
     let package = Package::open(&path, &maker.keys()).unwrap();
-    assert!(versions::stage(&place, id(1), package).is_err());
+    assert!(versions::stage(&place, id(1), package, true).is_err());
     // Nothing of it was left, here or elsewhere.
     assert_eq!(versions::kept(&place).unwrap(), []);
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "only `versions`");
@@ -221,7 +315,7 @@ fn two_versions_are_kept_and_scraps_are_removed() {
     let place = Place::new(home.path());
     for text in ["1.1.0", "1.2.0", "1.3.0"] {
         let package = Package::open(&maker.make(|m| m.version = version(text)), &maker.keys()).unwrap();
-        versions::stage(&place, id(1), package).unwrap();
+        versions::stage(&place, id(1), package, true).unwrap();
     }
     fs::create_dir(place.versions().join(".new-scrap")).unwrap();
     fs::create_dir_all(place.incoming()).unwrap();
