@@ -5,7 +5,7 @@ import { appendFileSync, chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DESKTOP, ROOT } from './places.js';
-import { INSTALLED, NEXT } from './upgrade.js';
+import { DESKTOP_NEXT, INSTALLED, NEXT } from './upgrade.js';
 
 const XTASK = join(ROOT, 'target/debug/xtask');
 // Only root may give files to root; others are root in a name space of their own.
@@ -20,8 +20,8 @@ export function packages() {
   if (!built) {
     const out = mkdtempSync(join(tmpdir(), 'gander-deb-'));
     process.once('exit', () => rmSync(out, { recursive: true, force: true }));
-    const make = (program) => run(XTASK, ['deb', program, '--desktop', DESKTOP, '--fast', '--out', out], { cwd: ROOT }).trim();
-    built = { old: make(INSTALLED), next: make(NEXT) };
+    const make = (program, desktop) => run(XTASK, ['deb', program, '--desktop', desktop, '--fast', '--out', out], { cwd: ROOT }).trim();
+    built = { old: make(INSTALLED, DESKTOP), next: make(NEXT, DESKTOP_NEXT) };
   }
   return built;
 }

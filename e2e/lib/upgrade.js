@@ -9,13 +9,20 @@ import { until } from './until.js';
 const BUILT = join(ROOT, 'target/next');
 /** This tree's program, and the next version's: a minor version higher, and with a migration to the journal's next format. */
 export const [INSTALLED, NEXT] = ['gander', 'gander-next'].map((name) => join(BUILT, name));
+/** This tree's program with its native windows beside it, and native windows of the next version. */
+export const WHOLE = join(BUILT, 'whole');
+export const DESKTOP_NEXT = join(BUILT, 'gander-desktop-next');
 export const KEY = join(BUILT, 'package/gander.pub');
 
-/** The signed package of the next version. */
-export function packageFile() {
-  const name = existsSync(BUILT) && readdirSync(join(BUILT, 'package')).find((one) => one.endsWith('.gander'));
+/** The signed package of the next version, of the form that every version reads. */
+export const packageFile = () => packageIn(join(BUILT, 'package'));
+/** The one that carries native windows too. */
+export const wholePackage = () => packageIn(join(WHOLE, 'package'));
+
+function packageIn(folder) {
+  const name = existsSync(folder) && readdirSync(folder).find((one) => one.endsWith('.gander'));
   if (!name) throw new Error('there is no package of the next version here: run .ci/next-version');
-  return join(BUILT, 'package', name);
+  return join(folder, name);
 }
 
 /** A data folder whose serving process may be another one after each upgrade, started by nobody here. */
@@ -75,9 +82,10 @@ export class Upgradable extends Gander {
     this.child = null;
   }
 
-  /** `gander upgrade apply` or `rollback`, to its end; what `upgrade status` says of it. */
+  /** `gander upgrade apply` (a package where one is named, else the usual one) or `rollback`, to its end; what `upgrade status` says of it. */
   async upgrade(what, ...args) {
-    const done = await this.cli('upgrade', what, ...(what === 'apply' ? [packageFile()] : []), ...args, '--json');
+    const named = args.some((one) => one.endsWith('.gander'));
+    const done = await this.cli('upgrade', what, ...(what === 'apply' && !named ? [packageFile()] : []), ...args, '--json');
     if (done.code !== 0) throw new Error(`gander upgrade ${what} ended with ${done.code}:\n${done.err}`);
     this.attach();
     return done.json;

@@ -4,20 +4,21 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use gander_upgrade::{Place, driver, launch};
+
 use crate::browser;
 
-/// `gander-desktop`, where it can be used.
-fn program() -> Option<PathBuf> {
+/// `gander-desktop`, where it can be used: the one that belongs to this version.
+fn program(data_dir: &Path) -> Option<PathBuf> {
     if !browser::has_display() {
         return None;
     }
-    let beside = std::env::current_exe().ok()?.parent()?.join("gander-desktop");
-    beside.is_file().then_some(beside)
+    launch::desktop(&Place::new(data_dir), &driver::this_version(), &std::env::current_exe().ok()?)
 }
 
 /// Runs the native windows in this program's place. Returns where there are none, or they cannot be run: then it is a browser.
 pub fn instead(data_dir: &Path, what: Option<&str>) {
-    let Some(program) = program() else { return };
+    let Some(program) = program(data_dir) else { return };
     let mut command = Command::new(&program);
     command.arg("--data-dir").arg(data_dir).args(what);
     let error = command.exec();

@@ -16,10 +16,11 @@ use crate::dropped;
 use crate::geometry::Geometry;
 use crate::http::{Change, Server, encode};
 use crate::journal::{Known, News};
-use crate::link::{Heard, ProgramFile, Stop};
+use crate::link::{Heard, Stop};
 use crate::menu::{Action, OfTheWindow};
 use crate::native::{self, QuitAnswer};
 use crate::panes::{self, on_main};
+use crate::successor::{self, ProgramFile};
 
 /// A window that is moved is written down when it rests, and at least so often.
 const REST: Duration = Duration::from_millis(250);
@@ -29,6 +30,8 @@ const DRAFTS: Duration = Duration::from_millis(1500);
 /// What is left to the server when the session of the operating system ends; it goes on ending by itself after that.
 const LOG_OUT: Duration = Duration::from_secs(4);
 const QUIT: Duration = Duration::from_secs(30);
+/// What could not be saved before another version shows the windows is tried again so much later.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Everything that the driver reacts to.
 pub enum Event {
@@ -99,7 +102,8 @@ pub struct Driver {
     /// Told to end when no turn runs any more.
     finishing: Option<Leaving>,
     asking: bool,
-    attached_before: bool,
+    /// The program that is to show the windows, and when.
+    successor: Option<(PathBuf, Instant)>,
 }
 
 /// What the driver is made of.
@@ -129,7 +133,7 @@ impl Driver {
             moved: HashMap::new(),
             finishing: None,
             asking: false,
-            attached_before: false,
+            successor: None,
         }
     }
 
@@ -137,10 +141,15 @@ impl Driver {
     pub async fn run(mut self, mut heard: mpsc::Receiver<Event>) {
         loop {
             let due = self.moved.values().map(Moved::due).min();
+            let next = self.successor.as_ref().map(|(_, at)| *at);
             let event = tokio::select! {
                 event = heard.recv() => event,
                 () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {
                     self.write_down_moved(false).await;
+                    continue;
+                }
+                () = async { sleep_until(next.unwrap_or_else(Instant::now)).await }, if next.is_some() => {
+                    self.give_way().await;
                     continue;
                 }
             };
@@ -183,14 +192,15 @@ impl Driver {
     }
 
     async fn attached(&mut self, server: Server, windows: &Value, sessions: &Value) {
-        if self.attached_before && self.program.as_ref().is_some_and(ProgramFile::was_replaced) {
-            self.become_the_new_program().await;
-        }
+        self.successor = match &self.program {
+            Some(program) => successor::of(program, &server).await.map(|next| (next, Instant::now())),
+            None => None,
+        };
         let moved = self.server.as_ref().is_some_and(|before| before.url != server.url);
-        self.attached_before = true;
         panes::serve_from(&server.url);
         self.known.read(windows, sessions);
         self.server = Some(server.clone());
+        self.give_way().await;
         let let_in = match &self.cookie {
             Some(cookie) => server.lets_in(cookie.split(';').next().unwrap_or_default()).await,
             None => false,
@@ -592,14 +602,18 @@ impl Driver {
         self.app.exit(0);
     }
 
-    /// The program was replaced by a newer one, and the server with it: the windows go on in the new program.
-    async fn become_the_new_program(&mut self) {
-        let Some(program) = &self.program else { return };
-        tracing::info!(program = %program.path().display(), "another program was put in this one's place");
-        let mut command = std::process::Command::new(program.path());
-        command.arg("--data-dir").arg(&self.data_dir);
-        let error = native::replace_this_process(&mut command);
-        tracing::warn!(%error, "the new program could not be started; this one goes on");
+    /// Another version serves: the windows go on in its own program, once everything that is only here is written down.
+    async fn give_way(&mut self) {
+        let Some((next, _)) = self.successor.take() else { return };
+        let Some(program) = self.program.clone() else { return };
+        let unsaved = self.save_drafts(None).await;
+        if unsaved > 0 || self.asking || self.finishing.is_some() || self.server.is_none() {
+            tracing::info!(unsaved, "the windows wait before they go on in another version");
+            self.successor = Some((next, Instant::now() + AGAIN));
+            return;
+        }
+        self.write_down_moved(true).await;
+        successor::become_it(&program, &next, &self.data_dir, self.what.as_deref());
     }
 }
 

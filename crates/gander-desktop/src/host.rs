@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::http::Server;
-use crate::native;
+use crate::{native, successor};
 
 /// A migration, an upgrade that is under way, a large journal after a power cut: all that a start may wait for.
 const START_PATIENCE: Duration = Duration::from_secs(300);
@@ -126,7 +126,7 @@ impl Host {
 
     /// Starts `gander serve` and waits until it says that it serves.
     async fn start(&mut self) -> Result<Server, NotStarted> {
-        let program = program();
+        let program = program(&self.data_dir);
         let log = self.own.join("serve.log");
         let said = File::create(&log).map_err(|error| NotStarted::of(&program, &error))?;
         let mut command = Command::new(&program);
@@ -223,11 +223,23 @@ impl NotStarted {
     }
 }
 
-/// `gander`: the one beside this program, else the one on the PATH.
-pub fn program() -> PathBuf {
-    let name = format!("gander{}", std::env::consts::EXE_SUFFIX);
-    let beside = std::env::current_exe().ok().and_then(|this| Some(this.parent()?.join(&name)));
-    beside.filter(|beside| beside.is_file()).unwrap_or_else(|| name.into())
+/// `gander`: the installed one, which runs the version that is to serve; else the one on the PATH.
+fn program(data_dir: &Path) -> PathBuf {
+    let this = std::env::current_exe().ok();
+    // From a version's own folder the installed one is elsewhere: who started this program said where.
+    let kept = this.as_ref().is_some_and(|this| successor::is_kept(data_dir, this));
+    let told = std::env::var_os(successor::INSTALLED_PROGRAM).filter(|_| kept).map(PathBuf::from);
+    let installed = told.filter(|told| told.is_file()).or_else(|| installed_gander(&this?));
+    installed.unwrap_or_else(|| gander().into())
+}
+
+/// The `gander` beside native windows.
+pub fn installed_gander(windows: &Path) -> Option<PathBuf> {
+    Some(windows.with_file_name(gander())).filter(|gander| gander.is_file())
+}
+
+fn gander() -> String {
+    format!("gander{}", std::env::consts::EXE_SUFFIX)
 }
 
 /// Whether a process runs. One that has ended and was not waited for does not.

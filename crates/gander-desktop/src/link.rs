@@ -1,6 +1,6 @@
 //! The line to the server: attaches, says what there is, hands on every change, and finds the way back when the server goes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -113,41 +113,4 @@ async fn follow(host: &mut Host, server: &Server, events: &mpsc::Sender<Event>) 
 /// The sessions that lists show first: those in which a turn runs are among them.
 async fn running(server: &Server) -> Result<Value, crate::http::Error> {
     server.get("sessions?status=all&limit=200").await
-}
-
-/// Where the program's own file is, and which: another file there means that it was replaced.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProgramFile {
-    path: PathBuf,
-    id: Option<(u64, u64)>,
-}
-
-impl ProgramFile {
-    /// As it is now. Called before anything could have replaced it.
-    pub fn this() -> Option<Self> {
-        std::env::current_exe().ok().map(|path| Self { id: id_of(&path), path })
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Whether another program lies in its place.
-    pub fn was_replaced(&self) -> bool {
-        let now = id_of(&self.path);
-        now.is_some() && now != self.id
-    }
-}
-
-#[cfg(unix)]
-fn id_of(path: &Path) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
-}
-
-#[cfg(not(unix))]
-fn id_of(path: &Path) -> Option<(u64, u64)> {
-    let modified = std::fs::metadata(path).ok()?.modified().ok()?;
-    let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
-    Some((since.as_secs(), u64::from(since.subsec_nanos())))
 }

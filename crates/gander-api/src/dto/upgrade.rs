@@ -25,6 +25,15 @@ pub struct UpgradeStatus {
     pub installed: Option<Installed>,
 }
 
+/// The native windows that belong to the version that serves.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NativeWindows {
+    /// The version that answers.
+    pub version: String,
+    /// The file of their program; null where none are installed.
+    pub program: Option<String>,
+}
+
 /// Another version in the installed program's place: what the change `installed` tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Installed {

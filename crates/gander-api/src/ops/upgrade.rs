@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use gander_upgrade::state::Check;
-use gander_upgrade::{Phase, Place, State, StateError, driver, versions};
+use gander_upgrade::{Phase, Place, State, StateError, driver, launch, versions};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -147,6 +147,18 @@ impl Gander {
             last.seen = seen.as_deref() == Some(last.id.as_str());
         }
         Ok(status)
+    }
+
+    /// The native windows that belong to this version: those that are open become them.
+    pub async fn upgrade_windows(&self) -> dto::NativeWindows {
+        let data_dir = self.ctx.data_dir.clone();
+        // Whole programs are compared with their manifests.
+        let program = blocking(move || {
+            let file = std::env::current_exe().ok()?;
+            launch::desktop(&Place::new(data_dir), &driver::this_version(), &file)
+        });
+        let program = program.await.map(|program| program.display().to_string());
+        dto::NativeWindows { version: gander_model::VERSION.to_owned(), program }
     }
 
     /// A person has seen the result of an upgrade: no window shows it by itself again.

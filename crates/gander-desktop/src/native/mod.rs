@@ -18,7 +18,7 @@ pub const LABEL: &str = "GanderDesktop/";
 
 /// With the version: what the list of grants shows.
 pub fn label() -> String {
-    format!("{LABEL}{}", env!("CARGO_PKG_VERSION"))
+    format!("{LABEL}{}", crate::VERSION)
 }
 
 /// Whether there is a screen.

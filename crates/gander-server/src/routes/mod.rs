@@ -68,6 +68,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(handover::get, handover::begin, handover::cancel))
         .routes(routes!(handover::interrupt))
         .routes(routes!(upgrade::get))
+        .routes(routes!(upgrade::windows))
         .routes(routes!(upgrade::seen))
         .routes(routes!(upgrade::now))
         .routes(routes!(upgrade::later))

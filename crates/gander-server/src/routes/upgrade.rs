@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use gander_api::dto::{Problem as ProblemBody, UpgradeSeen, UpgradeStatus};
+use gander_api::dto::{NativeWindows, Problem as ProblemBody, UpgradeSeen, UpgradeStatus};
 
 use crate::problem::{Body, Problem, Reply, reply};
 use crate::server::App;
@@ -11,6 +11,12 @@ use crate::server::App;
 #[utoipa::path(get, path = "/upgrade", tag = "store", operation_id = "getUpgrade", responses((status = 200, body = UpgradeStatus)))]
 pub async fn get(State(app): State<App>) -> Reply<UpgradeStatus> {
     reply(app.gander.upgrade().await)
+}
+
+/// The native windows that belong to the version that serves.
+#[utoipa::path(get, path = "/upgrade/windows", tag = "store", operation_id = "getUpgradeWindows", responses((status = 200, body = NativeWindows)))]
+pub async fn windows(State(app): State<App>) -> Reply<NativeWindows> {
+    reply(Ok(app.gander.upgrade_windows().await))
 }
 
 /// A person has seen the result.

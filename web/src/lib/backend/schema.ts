@@ -869,6 +869,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/upgrade/windows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The native windows that belong to the version that serves. */
+        get: operations["getUpgradeWindows"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/windows": {
         parameters: {
             query?: never;
@@ -1746,6 +1763,13 @@ export interface components {
             from: components["schemas"]["Window"];
             /** @description The window that shows it now. */
             window: components["schemas"]["Window"];
+        };
+        /** @description The native windows that belong to the version that serves. */
+        NativeWindows: {
+            /** @description The file of their program; null where none are installed. */
+            program?: string | null;
+            /** @description The version that answers. */
+            version: string;
         };
         /** @description An agent to add or to change. */
         NewAgent: {
@@ -4289,6 +4313,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    getUpgradeWindows: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NativeWindows"];
+                };
             };
         };
     };
