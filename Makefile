@@ -71,7 +71,10 @@ package: web ## Build a release and put it into a .deb, and into a signed packag
 	@if pkg-config --exists webkit2gtk-4.1 dbus-1 2>/dev/null; then cargo build --release --quiet --package gander-desktop; \
 	  else echo 'gander: WebKitGTK 4.1 to build on is not here: the package will have no native windows.' >&2; fi
 	@$(XTASK) deb target/release/gander $$([ -x target/release/gander-desktop ] && echo --desktop target/release/gander-desktop)
-	@$(if $(KEY)$(GANDER_SIGNING_KEY),cargo run --quiet --package xtask --features package -- package target/release/gander $(if $(KEY),--key $(KEY)))
+	@$(if $(KEY)$(GANDER_SIGNING_KEY),windows=; [ ! -x target/release/gander-desktop ] || windows=--desktop; \
+	  licences=$$($(XTASK) licences target/package/licences.txt $$windows); \
+	  cargo run --quiet --package xtask --features package -- package target/release/gander --licences "$$licences" \
+	    $${windows:+--desktop target/release/gander-desktop} $(if $(KEY),--key $(KEY)))
 
 setup: ## Look for what the tests need; install what is missing where that is possible.
 	@.ci/setup

@@ -11,6 +11,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::licences;
+
 pub const USAGE: &str = "usage: xtask deb PROGRAM [--desktop PROGRAM] [--out FOLDER] [--fast]";
 
 const NAME: &str = "gander";
@@ -151,8 +153,8 @@ impl Tree {
         );
         self.write(&format!("{folder}/changelog"), changes.as_bytes())?;
         self.write(&format!("{folder}/CHANGELOG.md"), &bytes(&source.join("CHANGELOG.md"))?)?;
-        self.write(&format!("{folder}/libraries.txt"), libraries(source, desktop)?.as_bytes())?;
-        for name in ["changelog", "CHANGELOG.md", "libraries.txt"] {
+        self.write(&format!("{folder}/licences.txt"), licences::text(source, desktop)?.as_bytes())?;
+        for name in ["changelog", "CHANGELOG.md", "licences.txt"] {
             output(Command::new("gzip").arg("-9n").arg(self.root.join(&folder).join(name)))?;
         }
         Ok(())
@@ -224,32 +226,6 @@ fn needs(programs: &[PathBuf], work: &Path) -> Result<String, String> {
     needs.map(str::to_owned).ok_or_else(|| "dpkg-shlibdeps names no package that the programs need".to_owned())
 }
 
-/// What is built in, with its licences.
-fn libraries(source: &Path, desktop: bool) -> Result<String, String> {
-    let mut command = Command::new("cargo");
-    command.current_dir(source).args(["tree", "--locked", "--edges", "normal", "--prefix", "none"]);
-    command.args(["--format", "{p} ({l}) {r}", "--package", "gander-cli"]);
-    if desktop {
-        command.args(["--package", "gander-desktop"]);
-    }
-    let tree = output(&mut command)?;
-    let mut lines: Vec<String> =
-        tree.lines().filter(|line| !line.contains(" (/")).map(|line| line.replace(" (*)", "")).collect();
-    lines.sort();
-    lines.dedup();
-    let lock = read(&source.join("web/package-lock.json"))?;
-    let lock: Value = serde_json::from_str(&lock).map_err(|error| format!("web/package-lock.json: {error}"))?;
-    for (path, package) in lock["packages"].as_object().into_iter().flatten() {
-        let name = path.rsplit("node_modules/").next().unwrap_or_default();
-        if name.is_empty() || package["dev"] == true {
-            continue;
-        }
-        let text = |key: &str| package[key].as_str().unwrap_or("?").to_owned();
-        lines.push(format!("{name} v{} ({})", text("version"), text("license")));
-    }
-    Ok(lines.join("\n") + "\n")
-}
-
 fn architecture(target: &str) -> Result<&'static str, String> {
     match target.split('-').next().unwrap_or_default() {
         "x86_64" => Ok("amd64"),
@@ -271,7 +247,7 @@ fn itself(program: &Path) -> Command {
 }
 
 /// What a tool says on standard output, without the white space at its ends. It must succeed.
-fn output(command: &mut Command) -> Result<String, String> {
+pub fn output(command: &mut Command) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let done = command.stdin(Stdio::null()).stderr(Stdio::piped()).output();
     let done = done.map_err(|error| format!("{name} could not be run: {error}"))?;
@@ -281,7 +257,7 @@ fn output(command: &mut Command) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
 }
 
-fn read(path: &Path) -> Result<String, String> {
+pub fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(at(path))
 }
 
@@ -289,7 +265,7 @@ fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     fs::read(path).map_err(at(path))
 }
 
-fn at(path: &Path) -> impl Fn(std::io::Error) -> String + use<> {
+pub fn at(path: &Path) -> impl Fn(std::io::Error) -> String + use<> {
     let path = path.display().to_string();
     move |error| format!("{path}: {error}")
 }

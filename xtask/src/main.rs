@@ -4,6 +4,7 @@
 #[cfg(feature = "bench")]
 mod bench;
 mod deb;
+mod licences;
 #[cfg(feature = "package")]
 mod package;
 mod tidy;
@@ -14,6 +15,7 @@ const USAGE: &str = "usage: cargo run -p xtask -- COMMAND
 
   tidy        formatting, clippy, crate edges, licences, unused dependencies, words and sizes
   tidy quick  the same without clippy
+  licences    write the licences of what is built in, in full
   deb         put programs into a Debian package
   package     put a program into a signed package (built with --features package)
   bench       speed and memory beside the machine's floors (built with --features bench); seed, journal, server, vault or upgrade: only that part";
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         ["bench", parts @ ..] => bench::run(parts),
         #[cfg(feature = "package")]
         ["package", rest @ ..] => made(package::run(rest)),
+        ["licences", rest @ ..] => made(licences::run(rest)),
         ["deb", rest @ ..] => made(deb::run(rest)),
         ["tidy"] => tidy::run(true),
         ["tidy", "quick"] => tidy::run(false),
