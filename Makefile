@@ -16,7 +16,7 @@ ifeq ($(wildcard web/dist/assets),)
 endif
 XTASK := cargo run --quiet --package xtask --
 
-.PHONY: help run desktop test check web web-test unit e2e proof proof-upgrade proof-desktop bench bench-desktop package setup clean
+.PHONY: help run desktop test check web web-test unit e2e proof proof-upgrade proof-desktop bench bench-desktop package bundle setup clean
 
 help: ## Say what there is to make.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -75,6 +75,14 @@ package: web ## Build a release and put it into a .deb, and into a signed packag
 	  licences=$$($(XTASK) licences target/package/licences.txt $$windows); \
 	  cargo run --quiet --package xtask --features package -- package target/release/gander --licences "$$licences" \
 	    $${windows:+--desktop target/release/gander-desktop} $(if $(KEY),--key $(KEY)))
+
+bundle: web ## On macOS and Windows: the application with its installer, by Tauri's bundler (packaging/README.md).
+	@cargo tauri --version >/dev/null 2>&1 || { echo "gander: Tauri's bundler is not here: cargo install tauri-cli --version '^2' --locked" >&2; exit 1; }
+	@cargo build --release --quiet --package gander-cli --bin gander
+	@mkdir -p target/bundle
+	@host=$$(rustc -vV | sed -n 's/^host: //p'); case $$host in *windows*) end=.exe ;; *) end= ;; esac; \
+	  cp "target/release/gander$$end" "target/bundle/gander-$$host$$end"
+	@cd crates/gander-desktop && cargo tauri build --config bundle/with-gander.json
 
 setup: ## Look for what the tests need; install what is missing where that is possible.
 	@.ci/setup

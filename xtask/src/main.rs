@@ -4,6 +4,7 @@
 #[cfg(feature = "bench")]
 mod bench;
 mod deb;
+mod icons;
 mod licences;
 #[cfg(feature = "package")]
 mod package;
@@ -15,6 +16,7 @@ const USAGE: &str = "usage: cargo run -p xtask -- COMMAND
 
   tidy        formatting, clippy, crate edges, licences, unused dependencies, words and sizes
   tidy quick  the same without clippy
+  icons       make the icons for macOS and Windows from packaging/icons
   licences    write the licences of what is built in, in full
   deb         put programs into a Debian package
   package     put a program into a signed package (built with --features package)
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         ["bench", parts @ ..] => bench::run(parts),
         #[cfg(feature = "package")]
         ["package", rest @ ..] => made(package::run(rest)),
+        ["icons", rest @ ..] => made(icons::run(rest)),
         ["licences", rest @ ..] => made(licences::run(rest)),
         ["deb", rest @ ..] => made(deb::run(rest)),
         ["tidy"] => tidy::run(true),

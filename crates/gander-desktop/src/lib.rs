@@ -136,6 +136,8 @@ fn first(
     runtime.spawn(link::run(data_dir.to_owned(), own.to_owned(), events.clone(), stopped));
     runtime.spawn(signals(events.clone()));
 
+    #[cfg(target_os = "macos")]
+    let links = (runtime.handle().clone(), data_dir.to_owned());
     let web = native::WebFolder(own.join("web"));
     let (menu_events, window_events, setup_events) = (events.clone(), events.clone(), events);
     let (handle, data_dir) = (runtime.handle().clone(), data_dir.to_owned());
@@ -165,8 +167,30 @@ fn first(
         RunEvent::WindowEvent { label, event, .. } => panes::heard(&label, &event, &window_events),
         // The last native window's end is not the application's: the driver decides that.
         RunEvent::ExitRequested { code: None, api, .. } => api.prevent_exit(),
+        #[cfg(target_os = "macos")]
+        RunEvent::Opened { urls } => {
+            let (runtime, data_dir) = &links;
+            for url in urls {
+                runtime.spawn(open_link(data_dir.clone(), url.to_string()));
+            }
+        }
         _ => {}
     })
+}
+
+/// Where links are no arguments: one that was opened, as soon as somebody serves.
+#[cfg(target_os = "macos")]
+async fn open_link(data_dir: std::path::PathBuf, link: String) {
+    let until = Instant::now() + SECOND_PATIENCE;
+    while Instant::now() < until {
+        if let Some(server) = Host::find(&data_dir).await {
+            if let Err(words) = driver::show(&server, &link).await {
+                tracing::warn!(link, words, "a link was not opened");
+            }
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// The end of the operating system's session, or somebody's wish: this process ends in order, in time.

@@ -1,10 +1,13 @@
-//! Where the toolkit is not GTK: windows and menus work, what has no portable form is left out and said so.
+//! Where the toolkit is not GTK: windows, menus and dialogs work, what has no portable form is left out and said so. It is compiled on
+//! macOS and Windows alone.
 
+use rfd::{AsyncFileDialog, AsyncMessageDialog, MessageButtons, MessageDialogResult, MessageLevel};
+use tauri::async_runtime::spawn;
 use tauri::webview::{WebviewWindow, WebviewWindowBuilder};
 use tauri::{AppHandle, LogicalPosition, LogicalSize, Manager as _, Wry};
 use tokio::sync::mpsc;
 
-use super::{QuitAnswer, label};
+use super::{QuitAnswer, label, quit_words};
 use crate::driver::{Event, Leaving, Told};
 use crate::panes::tell;
 
@@ -48,21 +51,62 @@ pub fn mime_of(_name: &str) -> String {
     "application/octet-stream".to_owned()
 }
 
+fn dialog(title: &str, words: &str) -> AsyncMessageDialog {
+    AsyncMessageDialog::new().set_level(MessageLevel::Warning).set_title(title).set_description(words)
+}
+
+/// Says something that went wrong.
 pub fn say(_app: &AppHandle, title: &str, words: &str) {
     tracing::error!("{title} {words}");
+    let said = dialog(title, words).show();
+    spawn(async move { drop(said.await) });
 }
 
+/// Says why this program ends, and ends it when that was read.
 pub fn say_last(app: &AppHandle, title: &str, words: &str) {
-    say(app, title, words);
-    app.exit(2);
+    let (app, said) = (app.clone(), dialog(title, words).show());
+    spawn(async move {
+        said.await;
+        app.exit(2);
+    });
 }
 
-/// Without a dialog turns are interrupted, which loses nothing.
-pub fn ask_quit(_app: &AppHandle, _running: usize, _unsaved: usize, leaving: Leaving, events: mpsc::Sender<Event>) {
-    tell(&events, Told::Answered(QuitAnswer::Interrupt, leaving));
+const FINISH: &str = "Finish, then quit";
+const INTERRUPT: &str = "Interrupt and quit";
+const QUIT: &str = "Quit";
+const CANCEL: &str = "Cancel";
+
+/// Asks what is to become of running turns.
+pub fn ask_quit(_app: &AppHandle, running: usize, unsaved: usize, leaving: Leaving, events: mpsc::Sender<Event>) {
+    let (title, words) = quit_words(running, unsaved);
+    let buttons = if running > 0 {
+        MessageButtons::YesNoCancelCustom(FINISH.to_owned(), INTERRUPT.to_owned(), CANCEL.to_owned())
+    } else {
+        MessageButtons::OkCancelCustom(QUIT.to_owned(), CANCEL.to_owned())
+    };
+    let asked = dialog(&title, &words).set_buttons(buttons).show();
+    spawn(async move {
+        let answer = match asked.await {
+            MessageDialogResult::Custom(said) if said == FINISH => QuitAnswer::Finish,
+            MessageDialogResult::Custom(said) if said == INTERRUPT || said == QUIT => QuitAnswer::Interrupt,
+            // So the first two are called where a button cannot have words of ours.
+            MessageDialogResult::Yes => QuitAnswer::Finish,
+            MessageDialogResult::No | MessageDialogResult::Ok => QuitAnswer::Interrupt,
+            _ => QuitAnswer::Cancel,
+        };
+        tell(&events, Told::Answered(answer, leaving));
+    });
 }
 
-pub fn choose_folder(_app: &AppHandle, _events: mpsc::Sender<Event>) {}
+/// Has a folder chosen for a new chat.
+pub fn choose_folder(_app: &AppHandle, events: mpsc::Sender<Event>) {
+    let chosen = AsyncFileDialog::new().set_title("A new chat in this folder").pick_folder();
+    spawn(async move {
+        if let Some(folder) = chosen.await {
+            tell(&events, Told::Folder(folder.path().to_owned()));
+        }
+    });
+}
 
 /// On the dock's icon, where there is one.
 pub fn badge(app: &AppHandle, count: usize) {
@@ -74,4 +118,5 @@ pub fn badge(app: &AppHandle, count: usize) {
     }
 }
 
+/// Nothing is shown: the window's title and the tray say it as well.
 pub fn notify(_app: &AppHandle, _session: &str, _title: &str, _words: &str, _events: &mpsc::Sender<Event>) {}

@@ -1,5 +1,7 @@
 //! What the program says where no window can be shown. (Windows themselves are tested in e2e/, on a screen.)
 
+mod bundle;
+
 use std::process::{Command, Output};
 
 fn desktop(home: &std::path::Path, arguments: &[&str]) -> Output {
