@@ -341,10 +341,17 @@ impl Journal {
         let Ok(_place) = self.0.room.acquire().await else { return };
         let (done, closed) = oneshot::channel();
         let Some(queue) = &self.0.queue else { return };
-        if queue.try_send(Message::Close(done)).is_ok() {
-            // An error means that the writer has ended already.
-            let _ = closed.await;
+        match queue.try_send(Message::Close(done)) {
+            Ok(()) => {}
+            Err(TrySendError::Disconnected(_)) => return,
+            Err(TrySendError::Full(message)) => {
+                // Behind all that waits, and waited for where that holds nobody up.
+                let queue = queue.clone();
+                let _ = tokio::task::spawn_blocking(move || queue.send(message)).await;
+            }
         }
+        // An error means that the writer has ended already.
+        let _ = closed.await;
     }
 }
 

@@ -192,3 +192,37 @@ fn a_clean_close_finishes_what_waits_and_refuses_the_rest() {
     assert!(!second.was_unclean());
     assert_eq!(transcript(&second, session).lines().count(), 2);
 }
+
+#[test]
+fn a_close_waits_however_many_writes_wait() {
+    let (bench, _) = broken();
+    let (release, released) = std::sync::mpsc::sync_channel::<()>(1);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut busy = Box::pin(bench.journal.write(move |_| {
+        released.recv().unwrap();
+        Ok(())
+    }));
+    assert!(busy.as_mut().poll(&mut context).is_pending());
+    drop(busy);
+    // What was asked for once is done, also when nobody waits for it any more.
+    let mut waiting = 0;
+    while Box::pin(bench.journal.write(move |tx| tx.set(&waiting.to_string(), Some("x"))))
+        .as_mut()
+        .poll(&mut context)
+        .is_pending()
+    {
+        waiting += 1;
+    }
+    assert!(waiting > 2_000, "the queue took {waiting}");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let mut close = std::pin::pin!(bench.journal.close());
+        let waits = std::future::poll_fn(|cx| std::task::Poll::Ready(close.as_mut().poll(cx).is_pending())).await;
+        assert!(waits, "closed over {waiting} writes");
+        release.send(()).unwrap();
+        close.await;
+    });
+    let journal = Journal::open(bench.dir.path(), options(2)).unwrap();
+    assert!(!journal.was_unclean());
+    assert!(journal.read(|r| r.setting(&(waiting - 1).to_string())).unwrap().is_some());
+}
