@@ -99,6 +99,21 @@ async fn a_cancelled_turn_ends_as_cancelled_after_its_updates() {
 }
 
 #[tokio::test]
+async fn its_memory_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (folder, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let memory = home.path().join("made/by/the/agent");
+    let options = gander_acp::StartOptions::new(folder.path(), crate::probe::mark());
+    let (agent, _events) = gander_acp::Agent::start(&crate::probe::spec("scratch", &memory), options).await.unwrap();
+    agent.new_session(folder.path()).await.unwrap();
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&memory), 0o700);
+    let files: Vec<_> = std::fs::read_dir(&memory).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(files.iter().map(|file| mode(file)).collect::<Vec<_>>(), [0o600]);
+    agent.kill().await;
+}
+
+#[tokio::test]
 async fn its_memory_outlives_it_and_load_replays_it() {
     let mut probe = Probe::start("scratch").await;
     probe.turn("/echo the first answer", None).await;

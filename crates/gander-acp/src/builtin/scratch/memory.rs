@@ -2,6 +2,7 @@
 //! ends: like every agent in the field, it forgets a partial answer when it is killed.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -55,8 +56,9 @@ impl Memory {
             text.push_str(&line.to_string());
             text.push('\n');
         }
-        std::fs::create_dir_all(&*self.home)?;
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file)?;
+        // What was said is nobody else's to read.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&*self.home)?;
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(file)?;
         file.write_all(text.as_bytes())?;
         file.sync_data()
     }
