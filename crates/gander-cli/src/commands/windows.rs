@@ -8,7 +8,7 @@ use crate::style::Tone;
 use crate::table::{Cell, Table};
 use crate::view::{self, Session, Window};
 
-/// List, open, close and reopen windows
+/// List, open, close and reopen windows, and move what they show
 #[derive(Subcommand)]
 #[command(after_help = "Examples:
   gander windows list
@@ -41,6 +41,19 @@ pub enum Windows {
     Reopen {
         /// Its id
         window: Option<String>,
+    },
+    /// Move what a window shows to another open window, or to a new one
+    ///
+    /// What is typed for it goes along; the window that it leaves shows a new chat.
+    #[command(after_help = "Examples:
+  gander windows move 0199c3a4-7a51-7c33-9f0e-0d6e4a1b2c3d
+  gander windows move 0199c3a4-7a51-7c33-9f0e-0d6e4a1b2c3d --to 0199c3a4-9b20-7d11-8f2a-5c7e9d3f1a2b")]
+    Move {
+        /// The window that shows it now
+        window: String,
+        /// The window that is to show it; a new one when none is named
+        #[arg(long, value_name = "WINDOW")]
+        to: Option<String>,
     },
 }
 
@@ -83,6 +96,20 @@ impl Windows {
                     .await?;
                 let window: Window = view::read(&answer)?;
                 context.output.result(&answer, || format!("Window {} is open again.\n", window.id));
+                Ok(Outcome::Done)
+            }
+            Self::Move { window, to } => {
+                let from = place(&window)?;
+                to.as_deref().map(place).transpose()?;
+                let answer = context
+                    .with_instance(async |instance| {
+                        let shown: Window = view::read(&instance.client.get(&from).await?)?;
+                        let body = json!({"session_id": shown.session_id, "to": to});
+                        instance.client.post(&format!("{from}/move-session"), &body).await
+                    })
+                    .await?;
+                let moved: Window = view::read(&answer["window"])?;
+                context.output.result(&answer, || format!("Moved to window {}.\n", moved.id));
                 Ok(Outcome::Done)
             }
         }

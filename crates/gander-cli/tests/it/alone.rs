@@ -105,6 +105,27 @@ fn a_fork_goes_on_by_itself() {
 }
 
 #[test]
+fn what_a_window_shows_is_moved_to_another_one() {
+    let home = TempHome::new().unwrap();
+    let gander = gander(&home);
+    let id = new_session(&gander, "/echo hello");
+    let window = |value: &serde_json::Value| value["id"].as_str().unwrap().to_owned();
+    let (one, two) = (window(&json(&gander, &["windows", "open", &id])), window(&json(&gander, &["windows", "open"])));
+    let moved = json(&gander, &["windows", "move", &one, "--to", &two]);
+    assert_eq!(moved["window"]["session_id"], id.as_str());
+    assert_eq!(moved["from"]["id"], one.as_str());
+    assert_ne!(moved["from"]["session_id"], id.as_str());
+    let new = window(&json(&gander, &["windows", "move", &two])["window"]);
+    assert!(![&one, &two].contains(&&new));
+    assert!(refused(&gander, &["windows", "move", &new, "--to", &new]).contains("shows that session already"));
+    assert!(refused(&gander, &["windows", "move", "somewhere"]).contains("no window id"));
+    let shows = json(&gander, &["windows", "list"]);
+    let shown: Vec<_> =
+        shows["windows"].as_array().unwrap().iter().filter(|w| w["session_id"] == id.as_str()).collect();
+    assert_eq!(shown.len(), 1, "{shows}");
+}
+
+#[test]
 fn agents_are_added_checked_and_removed() {
     let home = TempHome::new().unwrap();
     let gander = gander(&home);
