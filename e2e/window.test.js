@@ -245,3 +245,24 @@ test('a session moves to another window with what is typed, to a new one, and ba
   await until('a new chat there', async () => (await popup.getByTestId('window').getAttribute('data-session-id')) !== moved);
   assert.deepEqual(problems, []);
 });
+
+test('a tab says how many chats wait for an answer, whichever shows them', async (t) => {
+  const { gander, context, problems, page, session } = await served(t);
+  const other = await openWindow(context, gander, (await gander.post('windows')).id);
+  const asks = await other.getByTestId('window').getAttribute('data-session-id');
+  await gander.api('PATCH', `sessions/${await session()}`, { name: 'Quiet' });
+  const icon = () => page.locator('link[rel=icon]').getAttribute('href');
+  await until('the name', async () => (await page.title()) === 'Quiet · Gander');
+  assert.equal(await icon(), '/favicon.svg');
+  await gander.send(asks, '/permission');
+  await until('the number', async () => (await page.title()) === '(1) Quiet · Gander');
+  assert.equal(await icon(), '/favicon-waits.svg');
+  assert.equal(await page.evaluate(async () => (await fetch('/favicon-waits.svg')).headers.get('content-type')), 'image/svg+xml');
+  // A page that comes later counts the same.
+  await page.reload();
+  await until('the number again', async () => (await page.title()) === '(1) Quiet · Gander');
+  await other.getByTestId('permission-option').first().click();
+  await until('no number', async () => (await page.title()) === 'Quiet · Gander');
+  assert.equal(await icon(), '/favicon.svg');
+  assert.deepEqual(problems, []);
+});

@@ -592,7 +592,7 @@ impl Driver {
     async fn leave(&mut self, patience: Duration) {
         self.save_drafts(None).await;
         self.write_down_moved(true).await;
-        // An agent that does not end when it is asked to has ten seconds; nobody needs to watch that.
+        // An agent that does not react when it is told to stop has three seconds; nobody needs to watch that.
         let _ = on_main(&self.app, |_, panes| panes.hide_all()).await;
         let (done, stopped) = oneshot::channel();
         if self.stops.send(Stop { patience, done }).await.is_ok() {
