@@ -1,4 +1,5 @@
 //! What the program says where no window can be shown. (Windows themselves are tested in e2e/, on a screen.)
+#![allow(clippy::unwrap_used, reason = "a test may stop at once")]
 
 mod bundle;
 
