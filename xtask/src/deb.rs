@@ -125,7 +125,7 @@ impl Tree {
     /// A program, without its symbols.
     fn program(&self, from: &Path, name: &str) -> Result<PathBuf, String> {
         let to = self.place(&format!("usr/bin/{name}"))?;
-        output(Command::new("strip").arg("--strip-all").arg("-o").arg(&to).arg(from))?;
+        output(Command::new("strip").args(["--strip-all", "--remove-section=.comment"]).arg("-o").arg(&to).arg(from))?;
         fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).map_err(at(&to))?;
         Ok(to)
     }
