@@ -91,7 +91,7 @@ test('a session moves to another native window, and by the menu to a new one, wi
   const driver = await desktop.at(one);
   await display.key((await native(display, 'Wanders')).id, 'alt+m');
   await until('the dialog', () => driver.execute(`return !!document.querySelector('[data-testid=move-to][data-window-id="${other.id}"]')`));
-  display.picture('desktop-move');
+  await desktop.picture('desktop-move');
   await driver.click(`[data-testid=move-to][data-window-id="${other.id}"]`);
   await until('it there', async () => (await gander.get(`windows/${other.id}`)).session_id === session);
   await until('what was typed, there', async () => (await desktop.page(other)).draft === 'half a thought');
