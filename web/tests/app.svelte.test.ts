@@ -19,6 +19,31 @@ async function started(scene: string, change: (backend: Backend) => Partial<Back
 beforeEach(() => localStorage.clear());
 afterEach(() => localStorage.clear());
 
+test('what could not be read while nobody served is read when somebody does again', async () => {
+  let gone = true;
+  const told: ((state: 'live' | 'reconnecting') => void)[] = [];
+  const fake = fakeBackend(new URLSearchParams({ scene: 'default' }));
+  const reach = <T>(ask: () => Promise<T>) => (gone ? Promise.reject<T>(new Unreachable()) : ask());
+  const app = new App(
+    {
+      ...fake,
+      sessions: (filter) => reach(() => fake.sessions(filter)),
+      entries: (id, query) => reach(() => fake.entries(id, query)),
+      subscribe: (given, cursor) => {
+        told.push(given.connection);
+        return fake.subscribe({ ...given, connection: () => undefined }, cursor);
+      },
+    },
+    WINDOW,
+  );
+  await app.start();
+  await expect.poll(() => [app.list.phase, app.conversation?.phase]).toEqual(['failed', 'failed']);
+  told[0]?.('reconnecting');
+  gone = false;
+  told[0]?.('live');
+  await expect.poll(() => [app.list.phase, app.conversation?.phase]).toEqual(['ready', 'ready']);
+});
+
 describe('g09 exactly once', () => {
   test('a send whose answer was lost is repeated with the same turn id', async () => {
     const sent: SendRequest[] = [];

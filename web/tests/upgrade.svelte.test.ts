@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { fakeBackend } from '../src/lib/backend/fake';
-import type { Backend } from '../src/lib/backend/backend';
+import { Unreachable, type Backend } from '../src/lib/backend/backend';
 import { App } from '../src/lib/state/app.svelte';
 import { comeBack, leave } from '../src/lib/state/return';
 import { Upgrade } from '../src/lib/state/upgrade.svelte';
@@ -39,6 +39,18 @@ describe('g10 a page of another version', () => {
     await third.heard('0.2.0', keep);
     await third.heard('0.1.0', keep);
     expect(reloads).toBe(2);
+  });
+
+  test('stays when the server that said so is gone again, and goes when it is back', async () => {
+    const backend = fake('default');
+    const upgrade = new Upgrade({ ...backend, health: () => Promise.reject(new Unreachable()) });
+    await upgrade.heard('0.1.0', () => Promise.resolve());
+    await upgrade.heard('0.2.0', () => Promise.resolve());
+    expect(reloads).toBe(0);
+    const later = new Upgrade(backend);
+    await later.heard('0.1.0', () => Promise.resolve());
+    await later.heard('0.2.0', () => Promise.resolve());
+    expect([reloads, later.stale]).toEqual([1, null]);
   });
 
   test('does not hang on a save that never ends', async () => {

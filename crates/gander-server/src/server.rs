@@ -23,7 +23,7 @@ const TAKE_OVER: Duration = Duration::from_secs(10);
 pub struct ServeOptions {
     /// The data folder.
     pub data_dir: PathBuf,
-    /// The port; the kept one when left out.
+    /// The port; the kept one when left out. 0 is any free one, for this once.
     pub port: Option<u16>,
     /// Of the layers below.
     pub gander: Options,
@@ -126,17 +126,19 @@ impl Server {
     async fn listen(
         gander: Gander,
         data_dir: PathBuf,
-        port: Option<u16>,
+        asked: Option<u16>,
         early: Option<TcpListener>,
     ) -> Result<Running, ServeError> {
         let kept = gander.kept_port().await?;
-        let listener = match (early, port.or(kept)) {
+        let listener = match (early, asked.or(kept)) {
             (Some(listener), _) => listener,
             (None, Some(port)) => listen::bind(port).await.map_err(|source| ServeError::Port { port, source })?,
             (None, None) => listen::bind_first().await.map_err(|source| ServeError::Port { port: 0, source })?,
         };
         let port = listener.local_addr().map_err(|source| ServeError::Port { port: 0, source })?.port();
-        if kept != Some(port) {
+        // Any port that is free, for this once: pages come back to the kept one.
+        let once = kept.is_some() && asked == Some(0);
+        if kept != Some(port) && !once {
             gander.keep_port(port).await?;
         }
         let address = format!("127.0.0.1:{port}");

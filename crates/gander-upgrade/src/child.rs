@@ -23,7 +23,8 @@ pub fn start(place: &Place, state: &State, program: &Path, checks: bool, order: 
     if checks {
         command.arg("--upgrade").arg(state.id.to_string());
     }
-    if let Some(port) = state.port {
+    // Where nobody served it is ended again. Pages that still wait at the journal's port are not to take it for who stays.
+    if let Some(port) = if state.was_running { state.port } else { Some(0) } {
         command.arg("--port").arg(port.to_string());
     }
     command.env(INSTALLED, order.installed.to_string());

@@ -34,7 +34,7 @@ const NOT_TAKEN_OVER: u8 = 3;
 
 Warnings are logged on standard error (GANDER_LOG=debug says more), and what went on in logs/ in the data folder.")]
 pub struct Serve {
-    /// Listen on this port of 127.0.0.1, and keep it for this data folder
+    /// Listen on this port of 127.0.0.1, and keep it for this data folder; 0 is any free one, this time only
     #[arg(long, value_name = "N")]
     port: Option<u16>,
 

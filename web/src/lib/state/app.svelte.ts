@@ -177,6 +177,10 @@ export class App {
     const back = state === 'live' && this.connection === 'reconnecting';
     this.connection = state;
     if (back) void this.#readAround();
+    if (state !== 'live') return;
+    // What could not be read while nobody served is read now.
+    if (this.list.phase === 'failed') void this.#readList();
+    if (this.conversation?.phase === 'failed' && this.conversation.failure instanceof Unreachable) void this.conversation.load();
   }
 
   #show(window: WindowState) {

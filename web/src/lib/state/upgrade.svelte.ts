@@ -57,6 +57,8 @@ export class Upgrade {
     const since = Date.now();
     while (Date.now() - this.#typedAt < PAUSE_MS && Date.now() - since < LONGEST_WAIT_MS) await new Promise((go) => setTimeout(go, 100));
     await Promise.race([keep(), new Promise((go) => setTimeout(go, 3_000))]);
+    // One that is gone again by now would leave the browser's own error page here. It says its version again when it is back.
+    if (!(await this.#backend.health().then(() => true, () => false))) return;
     sessionStorage.setItem(RELOADED, step);
     location.reload();
   }
