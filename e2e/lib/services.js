@@ -44,6 +44,13 @@ export class Services {
 
   notification = (title) => this.heard(`a notification of ${title}`, (said) => said.notification && said.title === title);
 
+  /** Chooses in the tray's menu, as it is now. */
+  async choose(label) {
+    const before = this.said.length;
+    this.do({ choose: label });
+    await this.heard(`${label} to be chosen`, (said) => said.chosen === label && this.said.indexOf(said) >= before);
+  }
+
   /** The tray's menu as it is now. */
   async menu() {
     await this.heard('the tray', (said) => said.tray);
