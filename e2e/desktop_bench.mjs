@@ -100,11 +100,16 @@ const OPEN = `const [session, seq, done] = arguments;
 
 /** In the page: scrolls up, frame by frame, and looks in each for a part of the view that no row covers. Rows have up to 40 pixels between them. */
 const SCROLL = `const [frames, step, done] = arguments;
-  const scroller = document.querySelector('[data-testid=conversation]');
   const gaps = [], times = [];
-  let waited = 0, before = performance.now();
+  let scroller, from, waited = 0, before;
   const first = () => Number(scroller.querySelector('[data-last]').dataset.last);
-  const from = first();
+  const begin = () => {
+    scroller = document.querySelector('[data-testid=conversation]');
+    if (!scroller?.querySelector('[data-last]')) return requestAnimationFrame(begin);
+    from = first();
+    before = performance.now();
+    requestAnimationFrame(frame);
+  };
   const frame = () => {
     const now = performance.now();
     times.push(now - before);
@@ -125,7 +130,7 @@ const SCROLL = `const [frames, step, done] = arguments;
     scroller.scrollTop -= step;
     requestAnimationFrame(frame);
   };
-  requestAnimationFrame(frame);`;
+  begin();`;
 
 /** A session of 33,000 entries among 10,000 others: how soon its end is drawn, and whether scrolling shows holes. */
 async function long() {

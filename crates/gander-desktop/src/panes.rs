@@ -135,7 +135,8 @@ pub fn heard(label: &str, event: &WindowEvent, events: &mpsc::Sender<Event>) {
 
 /// Tells the driver. It takes events faster than a person can make them; one too many is not worth blocking the toolkit.
 pub fn tell(events: &mpsc::Sender<Event>, told: Told) {
-    if let Err(error) = events.try_send(Event::Told(told)) {
+    // Where nobody listens any more, this process is ending.
+    if let Err(error @ mpsc::error::TrySendError::Full(_)) = events.try_send(Event::Told(told)) {
         tracing::warn!(%error, "an event of the windows was dropped");
     }
 }
