@@ -33,7 +33,7 @@ test('a signed package takes five native windows to its version, and the way bac
   const same = async (version, program) => {
     await five.serves(version);
     await until(`windows of ${version}`, () => five.shows() === program).catch((error) => {
-      throw new Error(`${five.shows()} shows the windows\n${five.said}`, { cause: error });
+      throw new Error(`not yet, or ended with ${five.shell.exitCode ?? five.shell.signalCode}:\n${five.said}`, { cause: error });
     });
     assert.deepEqual(await five.rest(), before);
     assert.ok(alive(five.shell.pid));

@@ -60,8 +60,6 @@ impl Lock {
         let mut file = options.open(&path)?;
         match file.try_lock() {
             Ok(()) => {}
-            // A process that became this program had it, and something that it started holds it still.
-            Err(fs::TryLockError::WouldBlock) if holder(own) == Some(std::process::id()) => {}
             Err(fs::TryLockError::WouldBlock) => return Ok(None),
             Err(fs::TryLockError::Error(error)) => return Err(error),
         }

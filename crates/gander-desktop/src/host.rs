@@ -31,8 +31,8 @@ pub struct Host {
     serving: Option<Server>,
     /// It serves for these windows, so it ends with them.
     is_ours: bool,
-    /// It said that another version takes its place.
-    handing_over: bool,
+    /// The server that said that another version takes its place. It may be found once more before it ends.
+    handing_over: Option<Server>,
 }
 
 /// Why nobody serves any more.
@@ -52,7 +52,7 @@ impl Host {
             child: None,
             serving: None,
             is_ours: false,
-            handing_over: false,
+            handing_over: None,
         }
     }
 
@@ -61,9 +61,10 @@ impl Host {
         self.is_ours
     }
 
-    /// The server announced that another version comes.
-    pub fn hands_over(&mut self, handing_over: bool) {
-        self.handing_over = handing_over;
+    /// The server says whether another version takes its place, as a handover's `state` puts it.
+    pub fn hands_over(&mut self, state: Option<&str>) {
+        let hands_over = matches!(state, Some("frozen" | "sealed"));
+        self.handing_over = self.serving.clone().filter(|_| hands_over);
     }
 
     /// The server that runs, if one does.
@@ -78,7 +79,7 @@ impl Host {
         loop {
             if let Some(server) = Self::find(&self.data_dir).await {
                 let marked = fs::read_to_string(self.marker()).ok().and_then(|pid| pid.trim().parse().ok());
-                let inherited = self.handing_over && self.is_ours;
+                let inherited = self.handing_over.is_some() && self.is_ours;
                 self.found(server.clone(), inherited || marked == Some(server.pid));
                 return Ok(server);
             }
@@ -111,7 +112,7 @@ impl Host {
 
     fn found(&mut self, server: Server, is_ours: bool) {
         self.is_ours = is_ours;
-        self.handing_over = false;
+        self.handing_over.take_if(|before| *before != server);
         if is_ours && let Err(error) = fs::write(self.marker(), server.pid.to_string()) {
             tracing::warn!(%error, "who serves for these windows was not written down");
         }
@@ -180,8 +181,9 @@ impl Host {
         self.child = None;
         // The runtime file is the last thing to go in an orderly end; a killed process leaves it.
         let orderly = Server::read(&self.data_dir.join("runtime.json")).ok().as_ref() != Some(&served);
-        let stopped = orderly && self.is_ours && !self.handing_over;
-        tracing::info!(pid = served.pid, orderly, handing_over = self.handing_over, stopped, "the server ended");
+        let handing_over = self.handing_over.as_ref() == Some(&served);
+        let stopped = orderly && self.is_ours && !handing_over;
+        tracing::info!(pid = served.pid, orderly, handing_over, stopped, "the server ended");
         if stopped { Ended::Stopped } else { Ended::Replaced }
     }
 
@@ -256,4 +258,35 @@ pub fn alive(pid: u32) -> bool {
 #[cfg(not(unix))]
 pub fn alive(_pid: u32) -> bool {
     false
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use serde_json::{Value, from_value, json};
+
+    use super::{Ended, Host};
+    use crate::http::Server;
+
+    /// How a server's orderly end is taken, which said this of a handover and was then found once more.
+    fn end(said: Option<&str>) -> Ended {
+        let dir = tempfile::tempdir().unwrap();
+        let mut gone = std::process::Command::new("true").spawn().unwrap();
+        gone.wait().unwrap();
+        let document: Value =
+            json!({"url": "http://127.0.0.1:9", "token": "t", "pid": gone.id(), "version": "0.1.0", "epoch": 1});
+        let server: Server = from_value(document).unwrap();
+        let mut host = Host::new(dir.path(), dir.path());
+        host.found(server.clone(), true);
+        host.hands_over(said);
+        host.found(server, true);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(host.ended())
+    }
+
+    #[test]
+    fn a_server_that_gave_way_was_not_stopped_however_often_it_was_found() {
+        assert_eq!(end(Some("sealed")), Ended::Replaced);
+        assert_eq!(end(Some("none")), Ended::Stopped);
+        assert_eq!(end(None), Ended::Stopped);
+    }
 }

@@ -105,8 +105,7 @@ async fn alone_or_told(data_dir: &Path, own: &Path, what: &str) -> Result<Option
             return Ok(lock);
         }
         // A killed process holds the lock until the last of its threads is gone, and shows nothing any more.
-        // Nor is one that became this program a second one of itself: what it started may hold its lock a moment longer.
-        let shows = folder::holder(own).is_some_and(|pid| pid != std::process::id() && host::alive(pid));
+        let shows = folder::holder(own).is_some_and(host::alive);
         if shows && let Some(server) = Host::find(data_dir).await {
             match driver::show(&server, what).await {
                 Ok(()) => return Ok(None),

@@ -85,6 +85,10 @@ async fn follow(host: &mut Host, server: &Server, events: &mpsc::Sender<Event>) 
                 return true;
             }
         };
+        // Whoever comes late has not heard it said.
+        if let Ok(handover) = server.get("handover").await {
+            host.hands_over(handover["state"].as_str());
+        }
         let cursor = windows["cursor"].as_str().unwrap_or_default().to_owned();
         let heard = Heard::Attached { server: server.clone(), windows, sessions, is_ours: host.is_ours() };
         if events.send(Event::Heard(heard)).await.is_err() {
@@ -96,7 +100,7 @@ async fn follow(host: &mut Host, server: &Server, events: &mpsc::Sender<Event>) 
             match change.kind.as_str() {
                 "reset" => break true,
                 "ping" | "open_item" | "entry" | "draft" => continue,
-                "handover" => host.hands_over(matches!(change.data["state"].as_str(), Some("frozen" | "sealed"))),
+                "handover" => host.hands_over(change.data["state"].as_str()),
                 _ => {}
             }
             if events.send(Event::Heard(Heard::Change(change))).await.is_err() {
