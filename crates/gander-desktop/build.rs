@@ -1,15 +1,7 @@
-//! What Tauri needs, and the version: the workspace's, or the next minor one under the feature `next`.
-
-use std::env;
+#[path = "../version.rs"]
+mod version;
 
 fn main() {
-    let part = |name: &str| env::var(name).ok().and_then(|part| part.parse::<u64>().ok()).unwrap_or_default();
-    let whole = env::var("CARGO_PKG_VERSION").unwrap_or_default();
-    let version = if env::var_os("CARGO_FEATURE_NEXT").is_some() {
-        format!("{}.{}.0", part("CARGO_PKG_VERSION_MAJOR"), part("CARGO_PKG_VERSION_MINOR") + 1)
-    } else {
-        whole
-    };
-    println!("cargo:rustc-env=GANDER_VERSION={version}");
+    version::tell();
     tauri_build::build();
 }
