@@ -1,4 +1,5 @@
-import type { Session } from '../backend/types';
+import type { Backend } from '../backend/backend';
+import type { Session, WindowState } from '../backend/types';
 
 export interface ShownState {
   tone: 'running' | 'waits' | 'unseen' | 'interrupted' | 'damaged';
@@ -19,3 +20,10 @@ export function stateOf(session: Session): ShownState | null {
 export const previewOf = (session: Pick<Session, 'preview'>) => session.preview.replace(/[`*_#|>~]+/g, '').trim();
 
 export const nameOf = (session: Pick<Session, 'name' | 'last_turn_at'>) => session.name || (session.last_turn_at === null ? 'New chat' : 'Untitled');
+
+/** What the sessions are called that windows show, by their ids. */
+export async function namesIn(backend: Backend, windows: readonly WindowState[]): Promise<Record<string, string>> {
+  const ids = [...new Set(windows.map((w) => w.session_id).filter((id) => id !== null))];
+  const read = await Promise.all(ids.map((id) => backend.session(id).then((s) => [id, nameOf(s)] as const, () => [id, 'Unknown'] as const)));
+  return Object.fromEntries(read);
+}

@@ -29,6 +29,12 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
       ? { state: scene === 'frozen' ? 'frozen' : 'waiting', from: '0.1.0', to: '0.2.0', turns: scene === 'frozen' ? [] : [...held.values()].filter((h) => h.session.running).map((h) => ({ session_id: h.session.id, turn_id: h.session.turn?.id ?? '', name: h.session.name })), drafts: 0, deadline_at: new Date(now + 120_000).toISOString(), can_cancel: scene === 'handover', safe: 'Everything that was acknowledged is saved.' }
       : NO_HANDOVER;
 
+  const addWindow = (session_id: string | null): WindowState => {
+    const w: WindowState = { id: fresh('7abc'), ordinal: windows.length + 1, session_id, open: true, attached: false, geometry: null, scroll: null, draft: null };
+    windows.push(w);
+    return w;
+  };
+
   return {
     emit,
     ...backupsOf(world),
@@ -54,9 +60,7 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
     async window(id) { await wait(); return windowOf(needWindow(id)); },
     async openWindow(options) {
       mayWrite();
-      const w: WindowState = { id: fresh('7abc'), ordinal: windows.length + 1, session_id: options.session_id ?? null, open: true, attached: false, geometry: null, scroll: null, draft: null };
-      windows.push(w);
-      return windowOf(w);
+      return windowOf(addWindow(options.session_id ?? null));
     },
     async patchWindow(id, patch) { Object.assign(needWindow(id), patch); },
     async closeWindow(id) { needWindow(id).open = false; emit({ type: 'window', window_id: id, data: windowOf(needWindow(id)) }); },
@@ -87,12 +91,8 @@ export function fakeBackend(params: URLSearchParams): Backend & { emit(change: C
       await wait();
       const from = needWindow(id);
       if (from.session_id !== sessionId) throw refuse(409, 'wrong_state', 'That window does not show that session any more.');
-      let there = to ? needWindow(to) : undefined;
-      if (there && !there.open) throw refuse(409, 'wrong_state', 'That window is closed.');
-      if (!there) {
-        there = { id: fresh('7abc'), ordinal: windows.length + 1, session_id: null, open: true, attached: false, geometry: null, scroll: null, draft: null };
-        windows.push(there);
-      }
+      const there = to ? needWindow(to) : addWindow(null);
+      if (!there.open) throw refuse(409, 'wrong_state', 'That window is closed.');
       const draft = draftRevs.get(`${id}/${sessionId}`);
       const other = draftRevs.get(`${there.id}/${sessionId}`);
       if (draft?.text && !other?.text) {
