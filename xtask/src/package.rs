@@ -1,4 +1,5 @@
-//! `package`: puts a built program, with its native windows where they are named, into a signed package for `gander upgrade apply`. The program says itself what it is.
+//! `package`: puts a built program, with its native windows where they are named, into a signed package for
+//! `gander upgrade apply`. The program says itself what it is.
 //!
 //! The secret key is a minisign one: the file named with `--key`, or the text of one in GANDER_SIGNING_KEY (its password, if it has
 //! one, in GANDER_SIGNING_PASSWORD). For tests `--new-key FOLDER` makes one on the fly, without a password.

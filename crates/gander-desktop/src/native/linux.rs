@@ -239,8 +239,8 @@ pub fn choose_folder(_app: &AppHandle, events: mpsc::Sender<Event>) {
 const BADGE: (&str, &str) = ("/com/canonical/unity/launcherentry/1", "com.canonical.Unity.LauncherEntry");
 const NOTIFICATIONS: (&str, &str) = ("org.freedesktop.Notifications", "/org/freedesktop/Notifications");
 
-/// Shows a notification that leads to a session, or, where it is about none, to the findings. Without a notification service nothing is shown: the window's title and the
-/// tray say it as well.
+/// Shows a notification that leads to a session, or, where it is about none, to the findings. Without a notification service
+/// nothing is shown: the window's title and the tray say it as well.
 pub fn notify(app: &AppHandle, session: &str, title: &str, words: &str, events: &mpsc::Sender<Event>) {
     let (session, title, words, events) = (session.to_owned(), title.to_owned(), words.to_owned(), events.clone());
     let _ = app.run_on_main_thread(move || {
