@@ -260,7 +260,8 @@ pub fn alive(_pid: u32) -> bool {
     false
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use serde_json::{Value, from_value, json};
 
