@@ -134,7 +134,8 @@ impl Host {
         command.arg("--data-dir").arg(&self.data_dir).arg("serve");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(said);
         // Neither it nor its agents are driven by a test of ours, or share our engine's settings.
-        for ours in ["TAURI_AUTOMATION", "TAURI_WEBVIEW_AUTOMATION", native::ENGINE_MEMORY] {
+        let engine = native::ENGINE.into_iter().map(|(name, _)| name);
+        for ours in ["TAURI_AUTOMATION", "TAURI_WEBVIEW_AUTOMATION"].into_iter().chain(engine) {
             command.env_remove(ours);
         }
         #[cfg(unix)]

@@ -11,7 +11,7 @@ use gtk::prelude::*;
 use tauri::webview::{WebviewWindow, WebviewWindowBuilder};
 use tauri::{AppHandle, Wry};
 use tokio::sync::mpsc;
-use webkit2gtk::{SettingsExt as _, WebContextExt as _, WebView, WebViewExt};
+use webkit2gtk::{SettingsExt as _, WebContextExt as _, WebView, WebViewExt as _};
 
 use super::{QuitAnswer, label, quit_words};
 use crate::driver::{Event, Leaving, Told};
@@ -28,15 +28,21 @@ thread_local! {
     static LISTENING: RefCell<bool> = const { RefCell::new(false) };
 }
 
-/// Read by WebKit in each of its processes: with it, they take their memory from the C library.
-pub const ENGINE_MEMORY: &str = "Malloc";
+/// What WebKit reads from the environment in each of its processes: the shell's own, not the server's or an agent's.
+///
+/// - Memory comes from the C library. The engine's own allocator gives up now and then while many pages load (seen with WebKitGTK
+///   2.50: "pas panic: deallocation did fail"), which takes the pages of all windows with it.
+/// - Pages are drawn without compositing layers, which text does not need. A setting says the same, but only once a page exists, and
+///   by then the engine has started its threads and surfaces for it: 12 MB and a fifth of the time for each window.
+pub const ENGINE: [(&str, &str); 2] = [("Malloc", "1"), ("WEBKIT_DISABLE_COMPOSITING_MODE", "1")];
 
-/// To be called before anything else runs. The engine's own allocator gives up now and then while many pages load (seen with WebKitGTK
-/// 2.50: "pas panic: deallocation did fail"), which takes the pages of all windows with it.
+/// To be called before anything else runs.
 pub fn before_anything() {
-    if std::env::var_os(ENGINE_MEMORY).is_none() {
-        // SAFETY: no other thread runs yet that could read the environment meanwhile.
-        unsafe { std::env::set_var(ENGINE_MEMORY, "1") };
+    for (name, value) in ENGINE {
+        if std::env::var_os(name).is_none() {
+            // SAFETY: no other thread runs yet that could read the environment meanwhile.
+            unsafe { std::env::set_var(name, value) };
+        }
     }
 }
 
@@ -65,10 +71,6 @@ pub fn user_agent() -> String {
 /// What a new window needs beside what the builder knows.
 pub fn dress(window: &WebviewWindow, id: &str, events: &mpsc::Sender<Event>) {
     let Some(view) = view_of(window) else { return };
-    // Composited pages keep 40 MB of layers and surfaces each, which text does not need.
-    if let Some(settings) = WebViewExt::settings(&view) {
-        settings.set_hardware_acceleration_policy(webkit2gtk::HardwareAccelerationPolicy::Never);
-    }
     if let Some(context) = view.context() {
         let languages: Vec<String> = glib::language_names()
             .iter()

@@ -12,7 +12,7 @@ use crate::driver::{Event, Leaving, Told};
 use crate::panes::tell;
 
 /// What only WebKitGTK reads.
-pub const ENGINE_MEMORY: &str = "Malloc";
+pub const ENGINE: [(&str, &str); 0] = [];
 
 pub fn before_anything() {}
 
