@@ -44,6 +44,28 @@ test('what could not be read while nobody served is read when somebody does agai
   await expect.poll(() => [app.list.phase, app.conversation?.phase]).toEqual(['ready', 'ready']);
 });
 
+test('a window says that it is there once its conversation and the list are, and waits for neither for ever', async () => {
+  const attached: string[] = [];
+  const fake = fakeBackend(new URLSearchParams({ scene: 'default' }));
+  const backend: Backend = { ...fake, subscribe: (given, cursor) => ({ ...fake.subscribe(given, cursor), attach: () => attached.push([app.phase, app.list.phase, app.conversation?.phase].join()) }) };
+  let app = new App(backend, WINDOW);
+  await app.start();
+  app = new App({ ...backend, sessions: () => new Promise(() => undefined) }, WINDOW);
+  void app.start();
+  await expect.poll(() => attached).toEqual(['ready,ready,ready', 'ready,loading,ready']);
+});
+
+test('where the reader is is not written down again', async () => {
+  let patches = 0;
+  const app = await started('default', () => ({ patchWindow: async () => void (patches += 1) }));
+  const place = { session_id: app.conversation?.id ?? '', seq: 3, offset: 7 };
+  await app.rememberScroll(place);
+  await app.rememberScroll({ ...place });
+  expect(patches).toBe(1);
+  await app.rememberScroll({ ...place, offset: 8 });
+  expect(patches).toBe(2);
+});
+
 describe('g09 exactly once', () => {
   test('a send whose answer was lost is repeated with the same turn id', async () => {
     const sent: SendRequest[] = [];

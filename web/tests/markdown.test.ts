@@ -76,4 +76,11 @@ describe('a growing text', () => {
     expect(after[0]).toBe(before[0]);
     expect(after[3]).toBe(before[3]);
   });
+
+  test('a finished text is read once, and again where pictures are allowed', () => {
+    const growing = new GrowingMarkdown();
+    const before = growing.update('![a](https://example.org/a.png)', true);
+    expect(growing.update('![a](https://example.org/a.png)', true)).toBe(before);
+    expect(growing.update('![a](https://example.org/a.png)', true, { remoteImages: true })[0]?.html).toContain('<img');
+  });
 });

@@ -24,6 +24,8 @@ export class Conversation {
   /** The first and the last entry of the session are in `entries`. */
   atStart = $state(false);
   atEnd = $state(true);
+  /** The last reading of its end. */
+  loaded: Promise<void> = Promise.resolve();
   /** Set for the one update in which older entries come in front, so that the list keeps its place. */
   prepending = $state(false);
   /** What the reader opened or folded, by row; it outlives scrolling out of sight. */
@@ -49,7 +51,11 @@ export class Conversation {
     return this.session?.head ?? { seq: 0, hash: '' };
   }
 
-  async load(): Promise<void> {
+  load(): Promise<void> {
+    return (this.loaded = this.#load());
+  }
+
+  async #load(): Promise<void> {
     const generation = ++this.#generation;
     this.#waiting = this.#waiting ?? [];
     try {

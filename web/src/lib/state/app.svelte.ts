@@ -1,4 +1,4 @@
-import { getContext, setContext } from 'svelte';
+import { getContext, setContext, tick } from 'svelte';
 import { BackendError, Unreachable, type Backend, type Connection, type Feed } from '../backend/backend';
 import type { Agent, AgentCommand, Change, Config, ContentBlock, ContinueHow, Draft, Entry, Finding, Handover, Health, Installed, SavingStatus, ScrollPosition, Session, WindowState } from '../backend/types';
 import { DraftKeeper } from '../composer/draft.svelte';
@@ -17,6 +17,9 @@ export type Panel = 'outline' | 'files' | 'details';
 export type Overlay = 'palette' | 'keys' | 'windows' | null;
 
 const PAGES = new Set<string>(['backups', 'upgrade', 'archived', 'trashed', 'empty', 'findings', 'settings', 'windows', 'quarantined', 'all']);
+
+/** How long the first picture of a window waits for what belongs in it. */
+const FIRST_MS = 250;
 
 /** What this window is doing: its session, its draft, the list, and how things stand with the server. */
 export class App {
@@ -117,16 +120,21 @@ export class App {
         { change: (c) => this.#change(c), connection: (c) => this.#connected(c), reset: () => void this.#readAll() },
         window.cursor,
       );
-      this.#feed.attach(this.windowId, this.tab);
       this.#show(window);
+      // Drawn once, with all of it: drawn again after each answer a page takes several times as long. A slow answer comes later.
+      const around = Promise.all([this.conversation?.loaded, this.#readList(), this.#readAround()]);
+      await Promise.race([around, new Promise((go) => setTimeout(go, FIRST_MS))]);
       this.phase = 'ready';
+      await tick();
+      // What says that it shows this window has it on the screen.
+      this.#feed.attach(this.windowId, this.tab);
       const left = comeBack(this.windowId);
       if (left) {
         this.panel = left.panel as Panel | null;
         this.sidebar = left.sidebar;
         focusAgain(left);
       }
-      await Promise.all([this.#readList(), this.#readAround()]);
+      await around;
     } catch (failure) {
       this.failure = failure;
       this.phase = failure instanceof BackendError && failure.code === 'not_found' ? 'unknown-window' : 'failed';
@@ -176,7 +184,10 @@ export class App {
   #connected(state: Connection) {
     const back = state === 'live' && this.connection === 'reconnecting';
     this.connection = state;
-    if (back) void this.#readAround();
+    if (back) {
+      void this.#readAround();
+      void this.#readCommands();
+    }
     if (state !== 'live') return;
     // What could not be read while nobody served is read now.
     if (this.list.phase === 'failed') void this.#readList();
@@ -260,7 +271,6 @@ export class App {
         break;
       case 'hello':
         this.draft?.again();
-        void this.#readCommands();
         void this.upgrade.heard((change.data as { version?: string } | undefined)?.version, () => this.#leave());
         break;
       case 'handover':
@@ -395,6 +405,8 @@ export class App {
   }
 
   async rememberScroll(scroll: ScrollPosition): Promise<void> {
+    const before = this.window?.scroll;
+    if (before?.session_id === scroll.session_id && before.seq === scroll.seq && before.offset === scroll.offset) return;
     if (this.window) this.window = { ...this.window, scroll };
     await this.backend.patchWindow(this.windowId, { scroll }).catch(() => undefined);
   }

@@ -89,16 +89,23 @@ function renderFrom(text: string, base: number, reading: Reading): MarkdownBlock
  */
 export class GrowingMarkdown {
   #text = '';
+  #remoteImages = false;
+  /** The blocks are of the finished text. */
+  #whole = false;
   #blocks: MarkdownBlock[] = [];
 
   update(text: string, finished: boolean, reading: Reading = {}): MarkdownBlock[] {
-    if (text === this.#text && !finished) return this.#blocks;
+    const remoteImages = reading.remoteImages === true;
+    const same = text === this.#text && remoteImages === this.#remoteImages;
+    // Definitions of links may stand anywhere, so the finished text is read as a whole once.
+    if (same && (!finished || this.#whole)) return this.#blocks;
     const keep = this.#blocks.length - 2;
     const grown = !finished && keep > 0 && text.startsWith(this.#text);
-    // Definitions of links may stand anywhere, so the finished text is read as a whole once.
     const from = grown ? (this.#blocks[keep]?.start ?? 0) : 0;
     this.#blocks = [...(grown ? this.#blocks.slice(0, keep) : []), ...renderFrom(text.slice(from), from, reading)];
     this.#text = text;
+    this.#remoteImages = remoteImages;
+    this.#whole = finished;
     return this.#blocks;
   }
 }
