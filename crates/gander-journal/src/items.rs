@@ -204,7 +204,7 @@ impl Tx<'_> {
     /// A change was recorded. At each multiple of [`SETTLE`] the rows of open items are brought up to date, so that an
     /// item's newest part is never looked for among more than that many.
     pub(crate) fn settle_items(&mut self, revision: i64) -> Result<()> {
-        if revision % SETTLE != 0 {
+        if revision % SETTLE != 0 || !self.are_items_open()? {
             return Ok(());
         }
         self.conn
@@ -217,6 +217,11 @@ impl Tx<'_> {
             )?
             .execute([revision - SETTLE])?;
         Ok(())
+    }
+
+    fn are_items_open(&self) -> Result<bool> {
+        let mut query = self.conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM open_items)")?;
+        Ok(query.query_row([], |row| row.get(0))?)
     }
 
     /// [`Tx::item_append`] for a caller that may be repeating itself after a commit whose outcome it does not know:
