@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::connect::int;
 use crate::error::WriteError;
 use crate::project;
-use crate::tx::{Result, Tx};
+use crate::tx::{Listing, Result, Tx};
 use crate::{entries, listing};
 
 #[derive(Deserialize)]
@@ -85,18 +85,17 @@ impl Tx<'_> {
         let seq = state.head.seq.next();
         let header = EntryHeader::new(session, seq, self.now_ms, kind, &state.head.hash, of_body);
         let after = (state.created_at_ms != 0).then_some(state.head);
-        let listed_as = listing::depends_on(&state);
+        let listed = listing::basis(&state);
         state.apply(&header, Some(&body), stored.bytes.len() as u64);
         let position = self.insert(&header, Some(&stored), after)?;
         self.use_contents(&uses, position)?;
-        let stays = after.is_some() && listing::depends_on(&state) == listed_as;
+        let listing = match after {
+            Some(_) => listing::after_entry(&listed, &state, position),
+            None => Listing::Anew,
+        };
         self.store_appended(state)?;
         self.change("entry", Some(session), None, Some(seq.0))?;
-        if stays {
-            self.touch_view(session);
-        } else {
-            self.touch_session(session);
-        }
+        self.touch(session, listing);
         Ok(header.head())
     }
 
@@ -118,8 +117,8 @@ impl Tx<'_> {
         after: Option<Head>,
     ) -> Result<i64> {
         let session = header.session_id;
-        self.conn
-            .prepare_cached(
+        self.kept
+            .statement(
                 "INSERT INTO entries (session_id, seq, at_ms, kind, body_hash, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute(params![
@@ -132,9 +131,11 @@ impl Tx<'_> {
             ])?;
         let position = self.conn.last_insert_rowid();
         if let Some(body) = body {
-            self.conn
-                .prepare_cached("INSERT INTO bodies (position, salt, body) VALUES (?1, ?2, ?3)")?
-                .execute(params![position, body.salt.0, body.bytes])?;
+            self.kept.statement("INSERT INTO bodies (position, salt, body) VALUES (?1, ?2, ?3)")?.execute(params![
+                position,
+                body.salt.0,
+                body.bytes
+            ])?;
         }
         let Some(after) = after else {
             self.conn
@@ -143,8 +144,8 @@ impl Tx<'_> {
             return Ok(position);
         };
         let moved = self
-            .conn
-            .prepare_cached(
+            .kept
+            .statement(
                 "UPDATE heads SET seq = ?2, hash = ?3, position = ?4 WHERE session_id = ?1 AND seq = ?5 AND hash = ?6",
             )?
             .execute(params![

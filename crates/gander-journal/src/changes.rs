@@ -12,7 +12,6 @@ use serde_json::value::RawValue;
 use crate::connect::{int, raw_json, u64_at};
 use crate::error::ReadError;
 use crate::read::Reader;
-use crate::tx;
 use crate::view::{Draft, EntryView, Finding, Queue, SessionView, WindowView};
 use crate::{drafts, findings, items, queue};
 
@@ -230,21 +229,17 @@ fn what(reader: &Reader<'_>, row: ChangeRow) -> Result<Option<What>, ReadError> 
     })
 }
 
-impl tx::Tx<'_> {
-    /// Drops changes older than the last `keep`, a few at each commit; parts of open items stay.
-    pub(crate) fn trim_changes(&mut self, keep: u64) -> tx::Result<()> {
-        let newest = int(last_revision(self.conn)?);
-        let bound = newest - int(keep);
-        let oldest: i64 =
-            self.conn.prepare_cached("SELECT min(revision) FROM changes")?.query_row([], |row| row.get(0))?;
-        // In batches, so that most commits trim nothing and no commit trims much.
-        if oldest + 256 > bound {
-            return Ok(());
-        }
-        let needed: Option<i64> =
-            self.conn.prepare_cached("SELECT min(first_revision) FROM open_items")?.query_row([], |row| row.get(0))?;
-        let bound = bound.min(oldest + 512).min(needed.unwrap_or(i64::MAX));
-        self.conn.prepare_cached("DELETE FROM changes WHERE revision < ?1")?.execute([bound])?;
-        Ok(())
+/// Drops changes older than the last `keep` up to `newest`, a few at each commit; parts of open items stay.
+pub fn trim(conn: &Connection, newest: u64, keep: u64) -> rusqlite::Result<()> {
+    let bound = int(newest) - int(keep);
+    let oldest: i64 = conn.prepare_cached("SELECT min(revision) FROM changes")?.query_row([], |row| row.get(0))?;
+    // In batches, so that most commits trim nothing and no commit trims much.
+    if oldest + 256 > bound {
+        return Ok(());
     }
+    let needed: Option<i64> =
+        conn.prepare_cached("SELECT min(first_revision) FROM open_items")?.query_row([], |row| row.get(0))?;
+    let bound = bound.min(oldest + 512).min(needed.unwrap_or(i64::MAX));
+    conn.prepare_cached("DELETE FROM changes WHERE revision < ?1")?.execute([bound])?;
+    Ok(())
 }

@@ -5,14 +5,13 @@ use gander_model::{NamedBy, Seq, SessionId, SessionState, Status};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::connect::{int, u64_at};
+use crate::kept::Kept;
 use crate::project;
+use crate::tx::Listing;
 use crate::view::Bucket;
 
-/// Whether nobody has put anything in yet: no prompt, no queue, no name of the user's, no draft.
+/// Whether nobody has put anything into a session without a prompt and a name of the user's: no queue, no draft.
 fn is_empty(conn: &Connection, state: &SessionState) -> rusqlite::Result<bool> {
-    if state.prompts > 0 || state.named_by == NamedBy::User {
-        return Ok(false);
-    }
     let held: bool = conn
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM queue WHERE session_id = ?1)
@@ -23,17 +22,49 @@ fn is_empty(conn: &Connection, state: &SessionState) -> rusqlite::Result<bool> {
 }
 
 /// What of a session's entries says where it is listed. The rest (queue, drafts, quarantine) is told by who changes it.
-pub fn depends_on(state: &SessionState) -> (Status, bool, Seq) {
-    (state.status, state.prompts > 0 || state.named_by == NamedBy::User, state.last_turn_seq)
+#[derive(PartialEq, Eq)]
+pub struct Basis {
+    /// The bucket that status and entries put it in; `None` when queue and drafts decide.
+    bucket: Option<Bucket>,
+    last_turn: Seq,
+}
+
+/// What of a session's entries says where it is listed.
+pub fn basis(state: &SessionState) -> Basis {
+    let bucket = match state.status {
+        Status::Trashed => Some(Bucket::Trashed),
+        Status::Archived => Some(Bucket::Archived),
+        Status::Active if state.prompts > 0 || state.named_by == NamedBy::User => Some(Bucket::Active),
+        Status::Active => None,
+    };
+    Basis { bucket, last_turn: state.last_turn_seq }
+}
+
+/// What an entry at `position`, appended to a session that has its place in the lists and is not quarantined, means
+/// for that place.
+pub fn after_entry(before: &Basis, state: &SessionState, position: i64) -> Listing {
+    let after = basis(state);
+    match after.bucket {
+        _ if after == *before => Listing::Stays,
+        Some(_) if after.bucket == before.bucket && after.last_turn == state.head.seq => Listing::Moves(position),
+        _ => Listing::Anew,
+    }
+}
+
+/// Moves a session within the bucket that its entries put it in; false when it has no row there.
+pub fn move_to(kept: &mut Kept<'_>, state: &SessionState, place: i64) -> rusqlite::Result<bool> {
+    let Some(bucket) = basis(state).bucket else { return Ok(false) };
+    kept.statement("UPDATE listing SET place = ?3 WHERE session_id = ?1 AND bucket = ?2")?
+        .execute(params![state.session_id.as_bytes(), bucket.as_str(), place])
+        .map(|moved| moved == 1)
 }
 
 fn bucket(conn: &Connection, state: &SessionState, quarantined: bool) -> rusqlite::Result<Bucket> {
-    Ok(match state.status {
+    Ok(match basis(state).bucket {
         _ if quarantined => Bucket::Quarantined,
-        Status::Trashed => Bucket::Trashed,
-        Status::Archived => Bucket::Archived,
-        Status::Active if is_empty(conn, state)? => Bucket::Empty,
-        Status::Active => Bucket::Active,
+        Some(bucket) => bucket,
+        None if is_empty(conn, state)? => Bucket::Empty,
+        None => Bucket::Active,
     })
 }
 

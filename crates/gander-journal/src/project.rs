@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::connect::{hash_at, int, session_at, u64_at};
 use crate::entries;
+use crate::kept::Kept;
 
 /// Columns in the order in which [`from_row`] reads them.
 pub const COLUMNS: &str = "s.session_id, s.head_seq, s.head_hash, s.created_at_ms, s.last_turn_at_ms, \
@@ -92,8 +93,8 @@ pub fn fold(conn: &Connection, session: SessionId) -> rusqlite::Result<Option<Se
 }
 
 /// Writes a session's row.
-pub fn store(conn: &Connection, state: &SessionState) -> rusqlite::Result<()> {
-    conn.prepare_cached(
+pub fn store(kept: &mut Kept<'_>, state: &SessionState) -> rusqlite::Result<()> {
+    kept.statement(
         "INSERT OR REPLACE INTO sessions (session_id, head_seq, head_hash, created_at_ms, last_turn_at_ms, last_turn_seq,
             status, name, named_by, named_seq, agent, cwd, prompts, last_prompt_seq, barrier_seq, news_seq, interrupted, preview,
             origin_session, origin_seq, origin_hash, bytes, checksum)

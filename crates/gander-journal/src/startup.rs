@@ -110,6 +110,7 @@ pub fn check(
         rows(&tx, &mut write)?;
     }
     found(write.finish())?;
+    found(write.settle_moves())?;
     // A clean end left nothing in the log, and after any other what it held was looked at.
     started.settled = started.heads.position();
     drop(write);

@@ -7,6 +7,7 @@ use gander_model::{FindingId, ItemId, PermissionId, SessionId, SessionState, Win
 use rusqlite::{Connection, params};
 
 use crate::error::WriteError;
+use crate::kept::Kept;
 use crate::options::Random;
 use crate::read::Reader;
 use crate::verified::Verified;
@@ -15,6 +16,21 @@ use crate::{listing, project};
 /// Rows of the projection, as they were stored last, and whether an append stored them: then the session may be written,
 /// and its row stands at its witnessed head.
 pub(crate) type States = BTreeMap<SessionId, (SessionState, bool)>;
+
+/// What a write means for where a session is listed. The greater one holds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Listing {
+    /// It stays where it is.
+    Stays,
+    /// It moves to this place in its bucket.
+    Moves(i64),
+    /// Only a look at all that decides it can tell.
+    Anew,
+}
+
+/// Sessions that the writes of a group have moved in their lists, and to which place; `None` where that has to be looked
+/// at anew. It is written when all have run and nothing is undone any more, and before a write reads.
+pub(crate) type Moves = BTreeMap<SessionId, Option<i64>>;
 
 /// The result of an operation inside a write.
 pub type Result<T> = std::result::Result<T, WriteError>;
@@ -26,10 +42,13 @@ pub struct Tx<'c> {
     pub(crate) epoch: u64,
     pub(crate) random: &'c dyn Random,
     pub(crate) verified: &'c Verified,
-    /// Sessions whose view this write may have changed, and whether their place in the lists as well.
-    sessions: BTreeMap<SessionId, bool>,
+    /// Statements that the writes of a group run over and over.
+    pub(crate) kept: Kept<'c>,
+    /// Sessions whose view this write may have changed, and what that means for the lists.
+    sessions: BTreeMap<SessionId, Listing>,
     /// Rows of the projection as this write and those before it have stored them: they need not be read back.
     states: States,
+    moves: Moves,
     /// Sessions whose queue this write changed.
     queues: BTreeSet<SessionId>,
     windows: BTreeSet<WindowId>,
@@ -51,8 +70,10 @@ impl<'c> Tx<'c> {
             epoch,
             random,
             verified,
+            kept: Kept::new(conn),
             sessions: BTreeMap::new(),
             states: States::new(),
+            moves: Moves::new(),
             queues: BTreeSet::new(),
             windows: BTreeSet::new(),
             erased: false,
@@ -71,9 +92,10 @@ impl<'c> Tx<'c> {
 
     /// What this write sees so far, its own changes included.
     pub fn reader(&mut self) -> Result<Reader<'_>> {
-        for (session, _) in self.sessions.iter().filter(|(_, listed)| **listed) {
-            self.list(*session)?;
+        for (session, listing) in self.sessions.clone() {
+            self.settle_listing(session, listing)?;
         }
+        self.settle_moves()?;
         Ok(Reader::new(self.conn, self.verified))
     }
 
@@ -109,26 +131,27 @@ impl<'c> Tx<'c> {
 
     /// Writes a session's row of the projection.
     pub(crate) fn store_state(&mut self, state: SessionState) -> Result<()> {
-        project::store(self.conn, &state)?;
+        project::store(&mut self.kept, &state)?;
         self.states.insert(state.session_id, (state, false));
         Ok(())
     }
 
     /// [`Tx::store_state`] after an entry was appended.
     pub(crate) fn store_appended(&mut self, state: SessionState) -> Result<()> {
-        project::store(self.conn, &state)?;
+        project::store(&mut self.kept, &state)?;
         self.states.insert(state.session_id, (state, true));
         Ok(())
     }
 
-    /// With the rows that the writes before have stored.
-    pub(crate) fn knowing(self, states: States) -> Self {
-        Self { states, ..self }
+    /// With what the writes before have left: the rows that they have stored, the sessions that they have moved, and
+    /// their statements.
+    pub(crate) fn knowing(self, states: States, moves: Moves, kept: Kept<'c>) -> Self {
+        Self { states, moves, kept, ..self }
     }
 
-    /// Gives the rows on to the next write, if this one is kept.
-    pub(crate) fn into_states(self) -> States {
-        self.states
+    /// Leaves that for the next write.
+    pub(crate) fn into_known(self) -> (States, Moves, Kept<'c>) {
+        (self.states, self.moves, self.kept)
     }
 
     /// A session's row, if it is at hand.
@@ -152,12 +175,41 @@ impl<'c> Tx<'c> {
 
     /// Notes that a session's row, listing, turn or permissions changed; its windows are told at the end.
     pub(crate) fn touch_session(&mut self, session: SessionId) {
-        self.sessions.insert(session, true);
+        self.touch(session, Listing::Anew);
     }
 
-    /// [`Tx::touch_session`] for what leaves the session where it is listed.
-    pub(crate) fn touch_view(&mut self, session: SessionId) {
-        self.sessions.entry(session).or_insert(false);
+    /// [`Tx::touch_session`] where it is known what that means for the lists.
+    pub(crate) fn touch(&mut self, session: SessionId, listing: Listing) {
+        let noted = self.sessions.entry(session).or_insert(listing);
+        *noted = listing.max(*noted);
+    }
+
+    fn settle_listing(&mut self, session: SessionId, listing: Listing) -> Result<()> {
+        match listing {
+            Listing::Stays => Ok(()),
+            Listing::Moves(place) => {
+                self.moves.insert(session, Some(place));
+                Ok(())
+            }
+            Listing::Anew => {
+                self.moves.entry(session).and_modify(|place| *place = None);
+                self.list(session)
+            }
+        }
+    }
+
+    /// Writes where the sessions stand that were moved.
+    pub(crate) fn settle_moves(&mut self) -> Result<()> {
+        for (session, place) in &self.moves {
+            let moved = match (self.states.get(session), place) {
+                (Some((state, _)), Some(place)) => listing::move_to(&mut self.kept, state, *place)?,
+                _ => false,
+            };
+            if !moved {
+                self.list(*session)?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn touch_queue(&mut self, session: SessionId) {
@@ -177,8 +229,8 @@ impl<'c> Tx<'c> {
         window: Option<WindowId>,
         seq: Option<u64>,
     ) -> Result<()> {
-        self.conn
-            .prepare_cached("INSERT INTO changes (type, session_id, window_id, seq) VALUES (?1, ?2, ?3, ?4)")?
+        self.kept
+            .statement("INSERT INTO changes (type, session_id, window_id, seq) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![
                 kind,
                 session.as_ref().map(|s| s.as_bytes()),
@@ -190,10 +242,8 @@ impl<'c> Tx<'c> {
 
     /// Settles what the operations left for the end: listings, and one change a subject.
     pub(crate) fn finish(&mut self) -> Result<()> {
-        for (session, listed) in std::mem::take(&mut self.sessions) {
-            if listed {
-                self.list(session)?;
-            }
+        for (session, listing) in std::mem::take(&mut self.sessions) {
+            self.settle_listing(session, listing)?;
             self.change("session", Some(session), None, None)?;
         }
         for session in std::mem::take(&mut self.queues) {

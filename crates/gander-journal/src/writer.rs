@@ -18,12 +18,13 @@ use tokio::sync::{oneshot, watch};
 use crate::beside::Beside;
 use crate::checkpoint::{Checkpoint, Log, Wait};
 use crate::error::{StoreError, WriteError};
+use crate::group::Group;
 use crate::lock::Lock;
 use crate::options::Options;
 use crate::read::Pool;
 use crate::tx::{States, Tx};
 use crate::verified::Verified;
-use crate::{changes, connect, heal, migrate};
+use crate::{connect, heal};
 
 /// Closures in one commit, at most.
 const GROUP_MAX: usize = 256;
@@ -44,9 +45,6 @@ const WAL_MAX_PAGES: u32 = 16_384;
 const IDLE: Duration = Duration::from_millis(15);
 /// Pauses in a row in which that is tried: a reader can keep the log for long.
 const IDLE_TRIES: u32 = 20;
-
-/// Rows of the projection that are kept at hand, at most.
-const STATES_MAX: usize = 256;
 
 /// How long an erasing write waits for readers before the log is cut.
 const CUT_TIME: Duration = Duration::from_secs(3);
@@ -272,9 +270,8 @@ impl Writer {
         }
     }
 
-    /// Nothing is accepted, and the log stays as it is, once what was moved of it cannot be believed.
     fn trust_log(&self) -> Result<(), Failure> {
-        self.log.failure().map_or(Ok(()), |text| Err(Failure::Fault(text)))
+        trust(&self.log)
     }
 
     fn wake_checkpoint(&self) {
@@ -336,18 +333,15 @@ impl Writer {
     ) -> Result<u64, Failure> {
         let started = Instant::now();
         let mut next = Some(first);
-        let mut erased = false;
-        let begun = self.begin();
+        let mut group = Group::new(&self.conn, &self.options, self.epoch, &self.verified, &mut self.states);
+        let begun = trust(&self.log).and_then(|()| group.begin());
         while let Some(mut job) = next.take() {
             if self.frozen.load(Ordering::SeqCst) {
                 refused.push(job);
             } else {
-                let verdict = match &begun {
-                    Ok(()) => self.run_one(&mut *job, jobs.is_empty(), &mut erased),
-                    Err(_) => Ok(()),
-                };
+                let run = if begun.is_ok() { group.run(&mut *job) } else { Ok(()) };
                 jobs.push(job);
-                verdict?;
+                run?;
             }
             if begun.is_ok() && jobs.len() + refused.len() < GROUP_MAX && started.elapsed() < GROUP_TIME {
                 next = match self.queue.try_recv() {
@@ -361,67 +355,12 @@ impl Writer {
             }
         }
         begun?;
-        self.trim_changes()?;
-        let revision = changes::last_revision(&self.conn)?;
-        self.options.faults.before_commit()?;
-        self.conn.prepare_cached("COMMIT")?.execute([])?;
-        self.options.faults.after_commit()?;
-        if erased {
+        let committed = group.commit()?;
+        if committed.erased {
             // What was erased must not live on in the WAL.
             self.truncate_wal()?;
         }
-        Ok(revision)
-    }
-
-    fn begin(&mut self) -> Result<(), Failure> {
-        self.trust_log()?;
-        self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let epoch: u64 = migrate::meta::<i64>(&self.conn, "epoch")?.unwrap_or(0).cast_unsigned();
-        if epoch == self.epoch { Ok(()) } else { Err(Failure::Fenced(epoch)) }
-    }
-
-    /// Runs a job inside a savepoint of its own. The first of a group needs none: before it the transaction is empty.
-    fn run_one(&mut self, job: &mut dyn Job, first: bool, erased: &mut bool) -> Result<(), Failure> {
-        if !first {
-            self.conn.prepare_cached("SAVEPOINT job")?.execute([])?;
-        }
-        let now_ms = self.options.clock.now_ms();
-        if self.states.len() > STATES_MAX {
-            self.states.clear();
-        }
-        let states = std::mem::take(&mut self.states);
-        let tx = Tx::new(&self.conn, now_ms, self.epoch, &*self.options.random, &self.verified);
-        let mut tx = tx.knowing(states);
-        let verdict = job.run(&mut tx);
-        *erased |= tx.erased;
-        if let Verdict::Keep = verdict {
-            self.states = tx.into_states();
-        }
-        if self.conn.is_autocommit() {
-            // Some faults make the engine roll back all of it by itself; what came before is gone with it.
-            return Err(Failure::Fault("the engine gave the transaction up".to_owned()));
-        }
-        match verdict {
-            Verdict::Stop(text) => return Err(Failure::Fault(text)),
-            Verdict::Undo if first => {
-                self.conn.prepare_cached("ROLLBACK")?.execute([])?;
-                return self.begin();
-            }
-            Verdict::Undo => {
-                self.conn.prepare_cached("ROLLBACK TO job")?.execute([])?;
-            }
-            Verdict::Keep => {}
-        }
-        if !first {
-            self.conn.prepare_cached("RELEASE job")?.execute([])?;
-        }
-        Ok(())
-    }
-
-    /// Once a group, and after its jobs: whatever they did is kept.
-    fn trim_changes(&mut self) -> Result<(), Failure> {
-        let mut tx = Tx::new(&self.conn, 0, self.epoch, &*self.options.random, &self.verified);
-        tx.trim_changes(self.options.keep_changes).map_err(|error| Failure::Fault(error.to_string()))
+        Ok(committed.revision)
     }
 
     fn keep_wal_short(&mut self) -> Result<(), Failure> {
@@ -502,6 +441,11 @@ impl Writer {
             }
         }
     }
+}
+
+/// Nothing is accepted, and the log stays as it is, once what was moved of it cannot be believed.
+fn trust(log: &Log) -> Result<(), Failure> {
+    log.failure().map_or(Ok(()), |text| Err(Failure::Fault(text)))
 }
 
 /// Refuses everything until nobody is left to ask.

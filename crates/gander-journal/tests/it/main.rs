@@ -8,6 +8,7 @@ mod disk;
 mod erasing;
 mod fixtures;
 mod forks;
+mod groups;
 mod growth;
 mod inspect;
 mod lists;
