@@ -3,7 +3,7 @@ import { fileDiff, folded } from '../src/lib/conversation/diff';
 import { toolCallOf } from '../src/lib/conversation/entry';
 import { describe as said, summaryOf } from '../src/lib/conversation/tools';
 import { matches, snippetParts } from '../src/lib/shell/match';
-import { highlightLines, loadHighlighter } from '../src/lib/text/highlight';
+import { highlightLines, highlightNow, isReady, languageOf, loadLanguage } from '../src/lib/text/highlight';
 import { plainTerminal, terminalLine } from '../src/lib/text/terminal';
 
 describe('diffs', () => {
@@ -46,11 +46,20 @@ describe('diffs', () => {
 });
 
 test('highlighted lines close and open their spans', async () => {
-  await loadHighlighter();
+  await loadLanguage('typescript');
   const lines = highlightLines('/* a\nb */ let x = "<b>";', 'typescript') ?? [];
   expect(lines).toHaveLength(2);
   for (const line of lines) expect(line.match(/<span/g)?.length).toBe(line.match(/<\/span>/g)?.length);
   expect(lines.join('')).not.toContain('<b>');
+});
+
+test('a language comes with what may stand in it, by whichever of its names', async () => {
+  expect(isReady('console')).toBe(false);
+  expect(highlightNow('$ echo "a"', 'console')).toBe(null);
+  await loadLanguage('Console');
+  expect(highlightNow('$ echo "a"', languageOf('a.ShellSession'))).toContain('language-bash');
+  expect(isReady('no such language')).toBe(true);
+  expect(highlightNow('x', 'no such language')).toBe(null);
 });
 
 describe('terminals', () => {
