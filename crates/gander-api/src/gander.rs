@@ -178,7 +178,7 @@ impl Ctx {
     }
 
     /// Writes what an agent said or did: while the journal cannot save, this waits and then does it again. Gives up
-    /// only when the process stops.
+    /// only when the process stops. For what may be done twice; everything else goes through [`Ctx::write_once`].
     pub async fn write_saved<T: Send + 'static>(
         &self,
         write: impl Fn(&mut Tx<'_>) -> Result<T, WriteError> + Send + Sync + 'static,
@@ -203,6 +203,28 @@ impl Ctx {
                 other => return other,
             }
         }
+    }
+
+    /// [`Ctx::write_saved`] of what must not be there twice. A commit that failed may have reached the disk all the same,
+    /// and it did so as a whole or not at all. So `before` looks at something that only this write changes, when it is
+    /// first tried; ere it is tried again, `done` says from that whether the write is there.
+    pub async fn write_once<B: Send + 'static>(
+        &self,
+        before: impl Fn(&mut Tx<'_>) -> Result<B, WriteError> + Send + Sync + 'static,
+        done: impl Fn(&mut Tx<'_>, &B) -> Result<bool, WriteError> + Send + Sync + 'static,
+        write: impl Fn(&mut Tx<'_>) -> Result<(), WriteError> + Send + Sync + 'static,
+    ) -> Result<(), WriteError> {
+        let tried = Mutex::new(None);
+        self.write_saved(move |tx| {
+            let mut tried = lock(&tried);
+            match &*tried {
+                Some(before) if done(tx, before)? => return Ok(()),
+                Some(_) => {}
+                None => *tried = Some(before(tx)?),
+            }
+            write(tx)
+        })
+        .await
     }
 
     /// Beside the work: what passed the gate is kept, and the last seal is compared with what is there.

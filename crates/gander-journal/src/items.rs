@@ -224,38 +224,49 @@ impl Tx<'_> {
         Ok(query.query_row([], |row| row.get(0))?)
     }
 
-    /// [`Tx::item_append`] for a caller that may be repeating itself after a commit whose outcome it does not know:
-    /// `from` is the size that it believes the item to have. A part that is there already is left as it is.
-    pub fn item_append_from(&mut self, part: &ItemPart<'_>, from: u64) -> Result<()> {
-        let open = row(self.conn, part.session, part.item)?;
-        let size = open.map(|row| newest(self.conn, part.session, row.item)).transpose()?.map(|newest| newest.size);
-        let there = match size {
-            Some(size) => size > from,
-            // It was opened before and is none any more: it is an entry, with this part in it.
-            None => from > 0 || self.is_entry(part.session, part.item)?,
-        };
-        if !there {
-            self.item_append(part)?;
+    /// Bytes of all that an open item has; `None` when it is not open. Every part adds some, also one without text (an
+    /// image), so this names a place in the item exactly.
+    pub fn item_bytes(&self, session: SessionId, item: ItemId) -> Result<Option<u64>> {
+        match row(self.conn, session, item)? {
+            Some(row) => Ok(Some(newest(self.conn, session, row.item)?.bytes)),
+            None => Ok(None),
         }
-        Ok(())
     }
 
-    /// Whether an item is open, or has just become an entry: for whoever repeats what may have been written already.
-    pub fn knows_item(&self, session: SessionId, item: ItemId) -> Result<bool> {
-        Ok(row(self.conn, session, item)?.is_some() || self.is_entry(session, item)?)
+    /// For a caller that does not know whether a write of its own was committed: whether the item has anything that it
+    /// had not when it had `before` bytes (`None`: before it was begun). It may have become an entry meanwhile.
+    pub fn item_went_on(
+        &self,
+        session: SessionId,
+        turn: Option<TurnId>,
+        item: ItemId,
+        before: Option<u64>,
+    ) -> Result<bool> {
+        match (before, self.item_bytes(session, item)?) {
+            (before, now @ Some(_)) => Ok(now != before),
+            // It was open and is not: it is an entry.
+            (Some(_), None) => Ok(true),
+            (None, None) => self.is_entry(session, turn, item),
+        }
     }
 
-    /// Whether an item has become an entry of its turn. Looks at the session's last entries only: what is repeated is
-    /// the last thing that was written.
-    fn is_entry(&self, session: SessionId, id: ItemId) -> Result<bool> {
-        let page = crate::entries::page(
-            self.conn,
-            self.verified,
-            session,
-            crate::entries::Bounds { after: None, before: None, limit: 8 },
+    /// Whether an item is an entry. Reads all of its turn (of the session, without one): asked only after a fault.
+    fn is_entry(&self, session: SessionId, turn: Option<TurnId>, item: ItemId) -> Result<bool> {
+        let prompt = match turn {
+            Some(turn) => self.turn(session, turn)?.and_then(|record| record.prompt),
+            None => None,
+        };
+        let mut query = self.conn.prepare_cached(
+            "SELECT body FROM entries JOIN bodies USING (position) WHERE session_id = ?1 AND seq > ?2 ORDER BY seq DESC",
         )?;
-        let item = |view: &crate::view::EntryView| Body::parse(&view.entry.body.as_ref()?.bytes).ok()?.item;
-        Ok(page.entries.iter().any(|view| item(view) == Some(id)))
+        let mut found = query.query(params![session.as_bytes(), prompt.map_or(0, |seq| int(seq.0))])?;
+        while let Some(row) = found.next()? {
+            let body = row.get_ref(0)?.as_bytes().ok().and_then(|bytes| Body::parse(bytes).ok());
+            if body.is_some_and(|body| body.item == Some(item)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// A complete item becomes an entry.

@@ -50,8 +50,7 @@ impl Tx<'_> {
         Ok(ids)
     }
 
-    /// [`Tx::permission_asked`] for a caller that may be repeating itself after a commit whose outcome it does not know:
-    /// what was asked under these ids already is left as it is, also when it was answered meanwhile.
+    /// [`Tx::permission_asked`] under ids that the caller has made: by them it can tell what it has asked already.
     pub fn permission_asked_as(
         &mut self,
         (permission, item): (PermissionId, ItemId),
@@ -59,9 +58,6 @@ impl Tx<'_> {
         turn: TurnId,
         (tool_call, options): (&RawValue, &RawValue),
     ) -> Result<()> {
-        if self.knows_item(session, item)? {
-            return Ok(());
-        }
         let asked = Asked { permission_id: permission, tool_call: tool_call.to_owned(), options: options.to_owned() };
         let asked = serde_json::value::to_raw_value(&asked).map_err(|error| WriteError::Invalid(error.to_string()))?;
         let kind = Kind::PERMISSION;

@@ -8,16 +8,19 @@ use serde_json::{Value, json};
 struct Odd {
     out: std::io::Stdout,
     mode: String,
+    /// The prompt that goes on when the user has answered.
+    asking: Option<Value>,
+    prompts: u32,
 }
 
 fn main() {
     let mode = std::env::args().nth(1).unwrap_or_default();
-    let mut odd = Odd { out: std::io::stdout(), mode };
+    let mut odd = Odd { out: std::io::stdout(), mode, asking: None, prompts: 0 };
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
         let Ok(message) = serde_json::from_str::<Value>(&line) else { continue };
         match message["method"].as_str() {
-            // Answers to what we asked for are passed over.
-            None => {}
+            // Answers to what we asked for are passed over, but for one.
+            None => odd.answered(),
             Some(method) => odd.asked(method, &message["id"], &message["params"]),
         }
     }
@@ -97,8 +100,62 @@ impl Odd {
                 }
             }
             "quitter" => std::process::exit(0),
+            "all" if self.prompts == 0 => {
+                self.prompts += 1;
+                self.all_there_is(session);
+                self.asking = Some(id.clone());
+                let options = json!([{"optionId": "yes", "name": "Yes", "kind": "allow_once"}]);
+                let asked = json!({"sessionId": session, "toolCall": {"toolCallId": "t1"}, "options": options});
+                return self.print(
+                    &json!({"jsonrpc": "2.0", "id": 900, "method": "session/request_permission", "params": asked}),
+                );
+            }
             _ => self.say(session, "hello"),
         }
         self.answer(id, json!({"stopReason": "end_turn"}));
+        if self.mode == "all" {
+            self.say(session, "four, late");
+        }
+    }
+
+    /// One of everything that a turn can be told, and two of what could be taken for a repetition.
+    fn all_there_is(&mut self, session: &str) {
+        let image = json!({"type": "image", "mimeType": "image/png", "data": "iVBORw0KGgo="});
+        let tool = |tag: &str, more: Value| {
+            let mut update = json!({"sessionUpdate": tag, "toolCallId": "t1"});
+            for (name, value) in more.as_object().into_iter().flatten() {
+                update[name] = value.clone();
+            }
+            update
+        };
+        let diff = json!({"content": [{"type": "diff", "path": "/a", "oldText": "a", "newText": "b"}]});
+        self.say(session, "one ");
+        for update in [
+            json!({"sessionUpdate": "agent_message_chunk", "content": image}),
+            json!({"sessionUpdate": "agent_message_chunk", "content": image}),
+            json!({"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "two"}}),
+            tool("tool_call", json!({"title": "Edit", "status": "pending"})),
+            tool("tool_call_update", diff.clone()),
+            tool("tool_call_update", diff),
+            tool("tool_call_update", json!({"locations": [{"path": "/a", "line": 1}]})),
+            json!({"sessionUpdate": "plan", "entries": []}),
+            json!({"sessionUpdate": "plan", "entries": [{"content": "x", "priority": "low", "status": "pending"}]}),
+            json!({"sessionUpdate": "agent_thought_chunk", "content": image}),
+            json!({"sessionUpdate": "usage_update", "used": 1, "size": 2}),
+            tool("tool_call_update", json!({"status": "completed"})),
+        ] {
+            self.update(session, update);
+        }
+        // More than anybody would look back over.
+        for n in 0..40 {
+            self.update(session, json!({"sessionUpdate": "current_mode_update", "currentModeId": format!("mode {n}")}));
+        }
+    }
+
+    fn answered(&mut self) {
+        let Some(id) = self.asking.take() else { return };
+        self.say("same", "three");
+        self.update("same", json!({"sessionUpdate": "session_info_update", "title": "All there is"}));
+        self.answer(&id, json!({"stopReason": "end_turn"}));
     }
 }

@@ -11,15 +11,23 @@ use gander_model::{ItemId, Kind};
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
-/// One thing for the journal to do. Steps carry their ids, so that doing them again is noticed.
+/// One thing for the journal to do. Each names its item, by which it is told whether it was done.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     /// An item grows; it is opened with its first updates.
-    Grow { item: ItemId, kind: Kind, from: u64, updates: Vec<Box<RawValue>> },
+    Grow { item: ItemId, kind: Kind, updates: Vec<Box<RawValue>> },
     /// An item is complete and becomes an entry.
     Close { item: ItemId },
     /// Something worth an entry of its own.
     Note { item: ItemId, data: Box<RawValue> },
+}
+
+impl Step {
+    pub fn item(&self) -> ItemId {
+        match self {
+            Step::Grow { item, .. } | Step::Close { item } | Step::Note { item, .. } => *item,
+        }
+    }
 }
 
 struct Text {
@@ -36,8 +44,7 @@ pub(crate) struct Items {
     tools: HashMap<String, ItemId>,
     last_tool: Option<ItemId>,
     terminals: HashMap<String, ItemId>,
-    /// Size of each open item as the journal counts it: bytes of text for texts, else updates.
-    sizes: HashMap<ItemId, (Kind, u64)>,
+    open: HashMap<ItemId, Kind>,
     /// Replaced by each newer one; kept at the turn's end.
     usage: Option<Box<RawValue>>,
     steps: Vec<Step>,
@@ -53,7 +60,7 @@ impl Items {
             tools: HashMap::new(),
             last_tool: None,
             terminals: HashMap::new(),
-            sizes: HashMap::new(),
+            open: HashMap::new(),
             usage: None,
             steps: Vec::new(),
             waiting_bytes: 0,
@@ -125,7 +132,7 @@ impl Items {
             return *item;
         }
         let item = match self.last_tool {
-            Some(item) if self.sizes.contains_key(&item) => item,
+            Some(item) if self.open.contains_key(&item) => item,
             _ => self.open(Kind::NOTE),
         };
         self.terminals.insert(terminal.to_owned(), item);
@@ -134,7 +141,7 @@ impl Items {
 
     fn grow_raw(&mut self, item: ItemId, update: &serde_json::Value) {
         if let Ok(raw) = to_raw_value(update) {
-            self.grow(item, raw, 1);
+            self.grow(item, raw);
         }
     }
 
@@ -148,7 +155,7 @@ impl Items {
 
     fn open(&mut self, kind: Kind) -> ItemId {
         let item = (self.new_id)();
-        self.sizes.insert(item, (kind, 0));
+        self.open.insert(item, kind);
         item
     }
 
@@ -161,20 +168,18 @@ impl Items {
             let item = self.open(kind.clone());
             self.text = Some(Text { kind, key: update.item_key.clone(), item });
         }
-        // By the journal's own measure: the two must agree on what is there already.
-        let size = gander_model::updates::text_of(&update.update).map_or(0, |text| text.len()) as u64;
         if let Some(text) = &mut self.text {
             if text.key.is_none() {
                 text.key = update.item_key;
             }
             let item = text.item;
-            self.grow(item, update.update, size);
+            self.grow(item, update.update);
         }
     }
 
     fn grow_tool(&mut self, update: Update) {
         let key = update.item_key.clone().unwrap_or_default();
-        let known = self.tools.get(&key).copied().filter(|item| self.sizes.contains_key(item));
+        let known = self.tools.get(&key).copied().filter(|item| self.open.contains_key(item));
         let item = match known {
             Some(item) => item,
             None => {
@@ -187,7 +192,7 @@ impl Items {
         self.last_tool = Some(item);
         let ends = update.status.is_some_and(|status| status.is_final());
         self.claim_terminals(item, &update.update);
-        self.grow(item, update.update, 1);
+        self.grow(item, update.update);
         if ends {
             self.close(item);
         }
@@ -219,7 +224,7 @@ impl Items {
                 item
             }
         };
-        self.grow(item, update.update, 1);
+        self.grow(item, update.update);
     }
 
     fn end_text(&mut self) {
@@ -229,24 +234,22 @@ impl Items {
     }
 
     fn close(&mut self, item: ItemId) {
-        if self.sizes.remove(&item).is_some() {
+        if self.open.remove(&item).is_some() {
             self.terminals.retain(|_, place| *place != item);
             self.steps.push(Step::Close { item });
         }
     }
 
-    fn grow(&mut self, item: ItemId, update: Box<RawValue>, by: u64) {
-        let Some((kind, size)) = self.sizes.get_mut(&item) else { return };
+    fn grow(&mut self, item: ItemId, update: Box<RawValue>) {
+        let Some(kind) = self.open.get(&item) else { return };
         self.waiting_bytes += update.get().len();
-        let from = *size;
-        *size += by;
         if let Some(Step::Grow { item: last, updates, .. }) = self.steps.last_mut()
             && *last == item
         {
             updates.push(update);
             return;
         }
-        self.steps.push(Step::Grow { item, kind: kind.clone(), from, updates: vec![update] });
+        self.steps.push(Step::Grow { item, kind: kind.clone(), updates: vec![update] });
     }
 }
 
@@ -273,8 +276,8 @@ mod tests {
         steps
             .into_iter()
             .map(|step| match step {
-                Step::Grow { item, kind, from, updates } => {
-                    format!("{} {kind} from {from}: {} updates", item.as_bytes()[0], updates.len())
+                Step::Grow { item, kind, updates } => {
+                    format!("{} {kind}: {} updates", item.as_bytes()[0], updates.len())
                 }
                 Step::Close { item } => format!("{} ends", item.as_bytes()[0]),
                 Step::Note { data, .. } => format!("note {}", data.get()),
@@ -309,19 +312,19 @@ mod tests {
             text("agent_thought_chunk", "e", None),
         ];
         let expected = [
-            "1 thought from 0: 1 updates",
+            "1 thought: 1 updates",
             "1 ends",
-            "2 message from 0: 3 updates",
+            "2 message: 3 updates",
             "2 ends",
-            "3 message from 0: 1 updates",
+            "3 message: 1 updates",
             "3 ends",
-            "4 thought from 0: 1 updates",
+            "4 thought: 1 updates",
         ];
         assert_eq!(sorted(&updates), expected);
     }
 
     #[test]
-    fn sizes_count_bytes_of_text_and_numbers_of_updates() {
+    fn what_a_call_tells_does_not_end_the_text_beside_it() {
         let updates = [
             message("bé"),
             tool("tool_call", "t", "pending"),
@@ -330,12 +333,12 @@ mod tests {
             message("y"),
         ];
         let expected = [
-            "1 message from 0: 1 updates",
+            "1 message: 1 updates",
             "1 ends",
-            "2 tool_call from 0: 1 updates",
-            "3 message from 0: 1 updates",
-            "2 tool_call from 1: 1 updates",
-            "3 message from 1: 1 updates",
+            "2 tool_call: 1 updates",
+            "3 message: 1 updates",
+            "2 tool_call: 1 updates",
+            "3 message: 1 updates",
         ];
         assert_eq!(sorted(&updates), expected);
     }
@@ -350,12 +353,12 @@ mod tests {
             tool("tool_call_update", "a", "completed"),
         ];
         let expected = [
-            "1 tool_call from 0: 1 updates",
-            "2 tool_call from 0: 2 updates",
+            "1 tool_call: 1 updates",
+            "2 tool_call: 2 updates",
             "2 ends",
-            "1 tool_call from 1: 1 updates",
+            "1 tool_call: 1 updates",
             "1 ends",
-            "3 tool_call from 0: 1 updates",
+            "3 tool_call: 1 updates",
             "3 ends",
         ];
         assert_eq!(sorted(&updates), expected);
@@ -375,9 +378,9 @@ mod tests {
         let expected = [
             r#"note {"update":{"sessionUpdate":"current_mode_update","currentModeId":"m"}}"#,
             r#"note {"update":{"sessionUpdate":"made_up","x":1}}"#,
-            "3 plan from 0: 1 updates",
-            "4 message from 0: 1 updates",
-            "3 plan from 1: 1 updates",
+            "3 plan: 1 updates",
+            "4 message: 1 updates",
+            "3 plan: 1 updates",
         ];
         assert_eq!(sorted(&updates), expected);
     }
@@ -407,11 +410,11 @@ mod tests {
         items.terminal(&output("t1", None));
         items.terminal(&output("t2", Some(gander_acp::Exit { code: Some(0), signal: None, asked: false })));
         let expected = [
-            "1 note from 0: 1 updates",
-            "2 tool_call from 0: 1 updates",
-            "3 tool_call from 0: 1 updates",
-            "2 tool_call from 1: 1 updates",
-            "3 tool_call from 1: 2 updates",
+            "1 note: 1 updates",
+            "2 tool_call: 1 updates",
+            "3 tool_call: 1 updates",
+            "2 tool_call: 1 updates",
+            "3 tool_call: 2 updates",
         ];
         assert_eq!(lines(items.take_steps()), expected);
     }

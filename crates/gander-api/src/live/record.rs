@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gander_acp::replay::Who;
 use gander_acp::{AgentProcess, Stop, Update};
 use gander_journal::{ItemPart, Link, NewFinding, ReadError, Saving, TurnEnd, TurnPhase, Tx, WriteError};
-use gander_model::{Body, By, Kind, NamedBy, PermissionId, Seq, SessionId, TurnId, text};
+use gander_model::{Body, By, ItemId, Kind, NamedBy, PermissionId, Seq, SessionId, TurnId, text};
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
@@ -185,23 +185,28 @@ pub(crate) async fn since_link(
 pub(crate) async fn running(ctx: &Arc<Ctx>, session: SessionId, turn: TurnId, kept: Kept) -> Result<(), WriteError> {
     let machine = ctx.machine.clone();
     let context = ctx.clone();
-    ctx.write_saved(move |tx| {
-        if let Some(link) = &kept.link {
-            tx.link(&gander_journal::NewLink {
-                session,
-                agent: link.agent.clone(),
-                store: link.store.clone(),
-                agent_session: link.agent_session.clone(),
-                machine: machine.clone(),
-                via: link.via.to_owned(),
-                check: link.check.to_owned(),
-            })?;
-        }
-        for (who, updates) in &kept.elsewhere {
-            elsewhere(tx, &context, session, kept.follows, (*who, updates))?;
-        }
-        tx.turn_state(session, turn, TurnPhase::Running)
-    })
+    ctx.write_once(
+        |_| Ok(()),
+        // Nothing else has it run. One that is being cancelled meanwhile is refused below, as if this came first.
+        move |tx, ()| Ok(tx.turn(session, turn)?.is_some_and(|record| record.phase == TurnPhase::Running)),
+        move |tx| {
+            if let Some(link) = &kept.link {
+                tx.link(&gander_journal::NewLink {
+                    session,
+                    agent: link.agent.clone(),
+                    store: link.store.clone(),
+                    agent_session: link.agent_session.clone(),
+                    machine: machine.clone(),
+                    via: link.via.to_owned(),
+                    check: link.check.to_owned(),
+                })?;
+            }
+            for (who, updates) in &kept.elsewhere {
+                elsewhere(tx, &context, session, kept.follows, (*who, updates))?;
+            }
+            tx.turn_state(session, turn, TurnPhase::Running)
+        },
+    )
     .await
 }
 
@@ -230,26 +235,36 @@ fn elsewhere(
 fn apply(tx: &mut Tx<'_>, session: SessionId, turn: TurnId, steps: &[Step]) -> Result<(), WriteError> {
     for step in steps {
         match step {
-            Step::Grow { item, kind, from, updates } => {
+            Step::Grow { item, kind, updates } => {
                 let updates: Vec<&RawValue> = updates.iter().map(|update| &**update).collect();
                 let part = ItemPart { session, turn: Some(turn), item: *item, kind: kind.clone(), updates: &updates };
-                // After a fault it is not known whether a commit reached the disk: what is there already is left.
-                tx.item_append_from(&part, *from)?;
+                tx.item_append(&part)?;
             }
-            Step::Close { item } => match tx.item_close(session, *item) {
-                Ok(_) | Err(WriteError::NotFound { .. }) => {}
-                Err(error) => return Err(error),
-            },
+            Step::Close { item } => {
+                tx.item_close(session, *item)?;
+            }
             Step::Note { item, data } => {
-                if !tx.knows_item(session, *item)? {
-                    let mut body = Body::new(By::Agent, gander_model::Data::Inline(data.clone()));
-                    (body.turn, body.item) = (Some(turn), Some(*item));
-                    tx.append(session, Kind::NOTE, body)?;
-                }
+                let mut body = Body::new(By::Agent, gander_model::Data::Inline(data.clone()));
+                (body.turn, body.item) = (Some(turn), Some(*item));
+                tx.append(session, Kind::NOTE, body)?;
             }
         }
     }
     Ok(())
+}
+
+/// Writes what concerns an item, and all that `write` does beside it, once: whether it is there is told by how far the
+/// item has come.
+async fn once(
+    ctx: &Arc<Ctx>,
+    session: SessionId,
+    turn: Option<TurnId>,
+    item: ItemId,
+    write: impl Fn(&mut Tx<'_>) -> Result<(), WriteError> + Send + Sync + 'static,
+) -> Result<(), WriteError> {
+    let before = move |tx: &mut Tx<'_>| tx.item_bytes(session, item);
+    let done = move |tx: &mut Tx<'_>, before: &Option<u64>| tx.item_went_on(session, turn, item, *before);
+    ctx.write_once(before, done, write).await
 }
 
 pub(crate) async fn steps(
@@ -258,10 +273,8 @@ pub(crate) async fn steps(
     turn: TurnId,
     steps: Vec<Step>,
 ) -> Result<(), WriteError> {
-    if steps.is_empty() {
-        return Ok(());
-    }
-    ctx.write_saved(move |tx| apply(tx, session, turn, &steps)).await
+    let Some(item) = steps.first().map(Step::item) else { return Ok(()) };
+    once(ctx, session, Some(turn), item, move |tx| apply(tx, session, turn, &steps)).await
 }
 
 /// What came before the request, and the request.
@@ -272,12 +285,11 @@ pub(crate) async fn permission_asked(
     steps: Vec<Step>,
     (tool_call, options): (Box<RawValue>, Box<RawValue>),
 ) -> Result<PermissionId, WriteError> {
-    // The ids are made once: a write that is done again after a fault asks for nothing twice.
     let permission = PermissionId::from_parts(ctx.now_ms(), &ctx.random10());
-    let ids = (permission, ctx.new_item_id());
-    ctx.write_saved(move |tx| {
+    let item = ctx.new_item_id();
+    once(ctx, session, Some(turn), item, move |tx| {
         apply(tx, session, turn, &steps)?;
-        tx.permission_asked_as(ids, session, turn, (&tool_call, &options))
+        tx.permission_asked_as((permission, item), session, turn, (&tool_call, &options))
     })
     .await?;
     Ok(permission)
@@ -292,35 +304,32 @@ pub(crate) async fn ended(
     ending: Ending,
 ) -> Result<(), WriteError> {
     let context = ctx.clone();
-    let ended = ctx
-        .write_saved(move |tx| {
+    ctx.write_once(
+        |_| Ok(()),
+        move |tx, ()| Ok(tx.turn(session, turn)?.is_some_and(|record| !record.phase.is_active())),
+        move |tx| {
             apply(tx, session, turn, &steps)?;
             let queue_may_go_on = tx.end_turn(session, turn, ending.phase, &ending.end)?.is_some();
             if queue_may_go_on && !context.handover.is_holding() {
                 tx.start_queued(session)?;
             }
             Ok(())
-        })
-        .await;
-    match ended {
-        // A commit that a fault left unknown had reached the disk.
-        Err(WriteError::TurnState { .. }) => Ok(()),
-        other => other,
-    }
+        },
+    )
+    .await
 }
 
 /// What came after the turn's end, as entries marked late.
 pub(crate) async fn late(ctx: &Arc<Ctx>, session: SessionId, turn: Option<TurnId>, updates: Vec<Box<RawValue>>) {
-    let context = ctx.clone();
-    let written = ctx
-        .write_saved(move |tx| {
-            for run in runs(&updates) {
-                let part = ItemPart { session, turn, item: context.new_item_id(), kind: run.0, updates: &run.1 };
-                tx.record_item(&part, true, false)?;
-            }
-            Ok(())
-        })
-        .await;
+    let (context, first) = (ctx.clone(), ctx.new_item_id());
+    let written = once(ctx, session, turn, first, move |tx| {
+        for (n, (kind, updates)) in runs(&updates).into_iter().enumerate() {
+            let item = if n == 0 { first } else { context.new_item_id() };
+            tx.record_item(&ItemPart { session, turn, item, kind, updates: &updates }, true, false)?;
+        }
+        Ok(())
+    })
+    .await;
     if let Err(error) = written {
         tracing::error!(%session, %error, "late updates could not be recorded");
     }

@@ -1,7 +1,7 @@
 //! Sending, cancelling, continuing, and answering an agent (G8, G9).
 
 use gander_journal::TurnPhase;
-use gander_journal::{Continues, ReadError, Send, WhenBusy, WriteError};
+use gander_journal::{Continues, ReadError, Send, Tx, WhenBusy, WriteError};
 use gander_model::{Body, By, Kind, PermissionId, SessionId, TurnId};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
@@ -181,7 +181,8 @@ impl Gander {
         Ok(found)
     }
 
-    /// Answers what an agent asks for: committed first, then told.
+    /// Answers what an agent asks for: committed first, then told. While nothing can be saved this waits: an answer that
+    /// was recorded and that the agent never heard would leave it waiting for good.
     pub async fn answer_permission(
         &self,
         session: SessionId,
@@ -189,9 +190,24 @@ impl Gander {
         answer: dto::PermissionAnswer,
     ) -> Result<dto::SessionBody, ApiError> {
         self.ctx.read(move |reader| reader.session(session)).await?;
-        let option = answer.option_id.clone();
-        self.ctx.write(move |tx| tx.permission_answered(session, permission, &option).map(|_| ())).await?;
-        self.ctx.live.tell(&self.ctx, session, Command::Answered(permission, answer.option_id));
+        let ctx = self.ctx.clone();
+        // A task of its own: who asked for it may go away in the middle of it.
+        let answered = tokio::spawn(async move {
+            let is_open = move |tx: &mut Tx<'_>| {
+                let turn = tx.reader()?.session(session)?.turn;
+                Ok(turn.is_some_and(|turn| turn.permissions.iter().any(|asked| asked.id == permission)))
+            };
+            let option = answer.option_id.clone();
+            ctx.write_once(
+                is_open,
+                move |tx, was_open| Ok(*was_open && !is_open(tx)?),
+                move |tx| tx.permission_answered(session, permission, &option).map(drop),
+            )
+            .await?;
+            ctx.live.tell(&ctx, session, Command::Answered(permission, answer.option_id));
+            Ok::<_, WriteError>(())
+        });
+        answered.await.map_err(ApiError::internal)??;
         self.session(session).await
     }
 }

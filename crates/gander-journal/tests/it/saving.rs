@@ -112,10 +112,13 @@ fn g09_a_permission_asked_over_an_unknown_outcome_is_one_permission() {
     let session = bench.session();
     bench.send(send(session, turn_id(1), "do it"));
     bench.write(move |tx| tx.turn_state(session, turn_id(1), TurnPhase::Running));
-    let id = PermissionId::from_bytes([7; 16]);
+    let (id, item) = (PermissionId::from_bytes([7; 16]), ItemId::from_bytes([8; 16]));
     let ask = move |tx: &mut gander_journal::Tx<'_>| {
+        if tx.item_went_on(session, Some(turn_id(1)), item, None)? {
+            return Ok(());
+        }
         let (call, options) = (json(r#"{"toolCallId":"t"}"#), json(r#"[{"optionId":"yes"}]"#));
-        tx.permission_asked_as((id, ItemId::from_bytes([8; 16])), session, turn_id(1), (&call, &options))
+        tx.permission_asked_as((id, item), session, turn_id(1), (&call, &options))
     };
     faults.after.store(true, Ordering::SeqCst);
     assert!(matches!(bench.fails(ask), WriteError::NotSaving(_)));
@@ -129,6 +132,56 @@ fn g09_a_permission_asked_over_an_unknown_outcome_is_one_permission() {
     bench.write(ask);
     assert!(bench.journal.read(|r| r.session(session)).unwrap().turn.unwrap().permissions.is_empty());
     assert_eq!(bench.transcript(session).matches(" permission ").count(), 1);
+}
+
+/// A part without text adds nothing to its item's size, and is known all the same; so is what became an entry that many
+/// have followed.
+#[test]
+fn g01_what_an_item_was_given_over_an_unknown_outcome_is_known_by_its_bytes() {
+    use gander_journal::{ItemPart, TurnPhase};
+    use gander_model::{ItemId, Kind};
+    let (bench, faults) = broken();
+    let session = bench.session();
+    bench.send(send(session, turn_id(1), "draw"));
+    bench.write(move |tx| tx.turn_state(session, turn_id(1), TurnPhase::Running));
+    let item = ItemId::from_bytes([8; 16]);
+    let draw = move |tx: &mut gander_journal::Tx<'_>| {
+        let image = json(r#"{"sessionUpdate":"agent_message_chunk","content":{"type":"image","data":"AA=="}}"#);
+        let part = ItemPart { session, turn: Some(turn_id(1)), item, kind: Kind::MESSAGE, updates: &[&image] };
+        tx.item_append(&part).map(drop)
+    };
+    let went_on = move |before| has_gone_on(session, item, before);
+    for drawn in 0..2 {
+        let before = bench.write(move |tx| tx.item_bytes(session, item));
+        assert_eq!(before.is_some(), drawn > 0);
+        assert!(!bench.write(went_on(before)), "nothing came since");
+        // A commit that does not reach the disk, then one that does; both say that they failed.
+        for (flag, there) in [(&faults.before, false), (&faults.after, true)] {
+            flag.store(true, Ordering::SeqCst);
+            assert!(matches!(bench.fails(draw), WriteError::NotSaving(_)));
+            flag.store(false, Ordering::SeqCst);
+            wait_until(&bench.journal, |saving| *saving == Saving::Yes);
+            assert_eq!(bench.write(went_on(before)), there);
+        }
+    }
+    let before = bench.write(move |tx| tx.item_bytes(session, item));
+    bench.write(move |tx| tx.item_close(session, item));
+    for _ in 0..20 {
+        let note = || gander_model::Body::with(gander_model::By::Agent, &"x").unwrap();
+        bench.write(move |tx| tx.append(session, Kind::NOTE, note()));
+    }
+    assert!(bench.write(went_on(before)) && bench.write(went_on(None)));
+    let other = ItemId::from_bytes([9; 16]);
+    assert!(!bench.write(has_gone_on(session, other, None)), "it was never begun");
+    assert_eq!(bench.transcript(session).matches("\"image\"").count(), 2);
+}
+
+fn has_gone_on(
+    session: gander_model::SessionId,
+    item: gander_model::ItemId,
+    before: Option<u64>,
+) -> impl FnOnce(&mut gander_journal::Tx<'_>) -> Result<bool, WriteError> + Send + 'static {
+    move |tx| tx.item_went_on(session, Some(turn_id(1)), item, before)
 }
 
 /// A real limit: this process may not write files beyond a size, as if the disk were full.

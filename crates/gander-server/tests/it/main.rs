@@ -17,3 +17,4 @@ mod openapi;
 mod slice;
 mod store;
 mod turns;
+mod unknown;
