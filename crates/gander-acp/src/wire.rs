@@ -136,15 +136,16 @@ impl Reader {
         let torn = self.torn.take();
         let Some(at) = update.text_at.clone() else { return update };
         let json = update.update.get();
-        let (before, mut inside, after) = (&json[..at.start], json[at.clone()].to_owned(), &json[at.end..]);
+        let (before, inside, after) = (&json[..at.start], &json[at.clone()], &json[at.end..]);
         let awaited = torn.filter(|torn| {
             torn.agent_session == update.agent_session && torn.kind == update.kind && torn.item_key == update.item_key
         });
-        match awaited {
-            Some(torn) if mend::begins_torn(&inside) => inside.insert_str(0, &torn.half),
-            _ if mend::torn_end(&inside).is_none() => return update,
-            _ => {}
+        let awaited = awaited.filter(|_| mend::begins_torn(inside));
+        // As a rule nothing is torn, and nothing copied.
+        if awaited.is_none() && mend::torn_end(inside).is_none() {
+            return update;
         }
+        let mut inside = awaited.map_or_else(String::new, |torn| torn.half) + inside;
         let half = mend::torn_end(&inside).map(|(head, half)| (head.len(), half.to_owned()));
         if let Some((length, half)) = half {
             inside.truncate(length);
