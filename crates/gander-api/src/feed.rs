@@ -172,13 +172,13 @@ fn push(ctx: &Ctx, change: &Change, cursor: &str) -> Push {
 
 fn open_item(part: &Part) -> Value {
     let mut data = json!({"item": part.item, "ord": part.ord, "kind": part.kind, "turn": part.turn, "from": part.from});
-    if part.updates.get().len() > convert::SHOWN_MAX_BYTES {
-        data["large"] = json!(part.updates.get().len());
+    let Some(raw) = part.updates.as_ref().filter(|updates| updates.get().len() <= convert::SHOWN_MAX_BYTES) else {
+        data["large"] = json!(part.updates.as_ref().map_or(part.bytes, |updates| updates.get().len() as u64));
         return data;
-    }
-    let updates = convert::value(&part.updates);
+    };
+    let updates = convert::value(raw);
     if part.kind.is_text() {
-        data["text"] = json!(text::updates_text(&part.updates));
+        data["text"] = json!(text::updates_text(raw));
         // An image within a message has no text to tell it by.
         let plain = |update: &Value| update.pointer("/content/type").and_then(Value::as_str) == Some("text");
         if !updates.as_array().is_some_and(|updates| updates.iter().all(plain)) {

@@ -184,25 +184,30 @@ impl Ctx {
         write: impl Fn(&mut Tx<'_>) -> Result<T, WriteError> + Send + Sync + 'static,
     ) -> Result<T, WriteError> {
         let write = Arc::new(write);
-        let mut saving = self.journal.status();
-        let mut stopping = self.stopping.subscribe();
         loop {
             let again = write.clone();
             match self.journal.write(move |tx| again(tx)).await {
-                Err(WriteError::NotSaving(reason)) => {
-                    tracing::warn!(reason, "waiting until the journal saves again");
-                    tokio::select! {
-                        healed = saving.wait_for(crate::live::is_saving) => if healed.is_err() {
-                            return Err(WriteError::NotSaving(reason));
-                        },
-                        _ = stopping.wait_for(|stop| *stop) => return Err(WriteError::NotSaving(reason)),
-                    }
-                    // The status may say "saving" an instant before writes are taken.
-                    tokio::task::yield_now().await;
-                }
+                Err(WriteError::NotSaving(reason)) => self.saves_again(reason).await?,
                 other => return other,
             }
         }
+    }
+
+    /// Waits until the journal saves again, or the process stops.
+    pub async fn saves_again(&self, reason: String) -> Result<(), WriteError> {
+        tracing::warn!(reason, "waiting until the journal saves again");
+        let mut saving = self.journal.status();
+        let mut stopping = self.stopping.subscribe();
+        let healed = tokio::select! {
+            healed = saving.wait_for(crate::live::is_saving) => healed.is_ok(),
+            _ = stopping.wait_for(|stop| *stop) => false,
+        };
+        if !healed {
+            return Err(WriteError::NotSaving(reason));
+        }
+        // The status may say "saving" an instant before writes are taken.
+        tokio::task::yield_now().await;
+        Ok(())
     }
 
     /// [`Ctx::write_saved`] of what must not be there twice. A commit that failed may have reached the disk all the same,

@@ -74,6 +74,8 @@ impl Tx<'_> {
             let hash = self.put_content(data.get().as_bytes(), "application/json")?;
             uses.push(hash);
             body.data = Data::Ref(DataRef { hash, bytes: data.get().len() as u64 });
+        } else if let Data::Ref(large) = &body.data {
+            uses.push(large.hash);
         }
         if kind == Kind::PROMPT {
             uses.extend(blobs_of(&body));

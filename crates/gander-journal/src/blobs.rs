@@ -63,6 +63,21 @@ impl NewContent {
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
+
+    /// Its row, once something of it was written.
+    pub(crate) fn id(&self) -> Option<i64> {
+        self.id
+    }
+
+    /// Its name, if nothing more comes.
+    pub(crate) fn hash(&self) -> Hash {
+        self.whole.finish()
+    }
+}
+
+/// Whether there is such a content, and nothing can know of it.
+pub fn is_nameless(conn: &Connection, id: i64) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM contents WHERE content_id = ?1 AND hash IS NULL")?.exists([id])
 }
 
 /// Drops contents that were never written to their end: whoever wrote them is gone.
@@ -157,6 +172,50 @@ impl Tx<'_> {
         self.conn.prepare_cached("DELETE FROM content_chunks WHERE content_id = ?1")?.execute([id])?;
         self.conn.prepare_cached("DELETE FROM contents WHERE content_id = ?1 AND hash IS NULL")?.execute([id])?;
         Ok(())
+    }
+
+    /// Drops some chunks of a content without a name, and the content with the last of them.
+    pub(crate) fn forget_chunks(&mut self, id: i64) -> Result<()> {
+        let dropped = self
+            .conn
+            .prepare_cached(
+                "DELETE FROM content_chunks WHERE chunk_id IN (SELECT chunk_id FROM content_chunks WHERE content_id =
+                    (SELECT content_id FROM contents WHERE content_id = ?1 AND hash IS NULL) LIMIT 8)",
+            )?
+            .execute([id])?;
+        if dropped == 0 { self.forget_content(id) } else { Ok(()) }
+    }
+
+    /// Takes a content's name away if nothing uses it; gives what is to be dropped then.
+    pub(crate) fn unname(&mut self, hash: Hash) -> Result<Option<i64>> {
+        if self.is_named(hash)? {
+            return Ok(None);
+        }
+        let id = self
+            .conn
+            .prepare_cached("UPDATE contents SET hash = NULL WHERE hash = ?1 RETURNING content_id")?
+            .query_row([hash.0], |row| row.get(0))
+            .optional()?;
+        Ok(id)
+    }
+
+    /// Drops a content if nothing uses it.
+    pub(crate) fn drop_unnamed(&mut self, hash: Hash) -> Result<()> {
+        if self.is_named(hash)? { Ok(()) } else { self.drop_content(hash) }
+    }
+
+    /// Whether an entry, an open item, a draft or a queued prompt names a content.
+    fn is_named(&self, hash: Hash) -> Result<bool> {
+        let named = self
+            .conn
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM content_uses WHERE content_hash = ?1)
+                     OR EXISTS (SELECT 1 FROM open_items WHERE data_hash = ?1)
+                     OR EXISTS (SELECT 1 FROM drafts WHERE full = 1 AND attachments LIKE ?2)
+                     OR EXISTS (SELECT 1 FROM queue WHERE content LIKE ?2)",
+            )?
+            .query_row(params![hash.0, format!("%{hash}%")], |row| row.get(0))?;
+        Ok(named)
     }
 
     fn insert_chunk(&mut self, content: i64, n: u64, chunk: &[u8]) -> Result<()> {

@@ -3,7 +3,7 @@
 //! exactly where it ends here, or is recorded anew beside what is here.
 
 use gander_model::chain::{Walk, check_body};
-use gander_model::{Body, By, Data, Entry, Hash, Head, Kind, NamedBy, Origin, Seq, SessionId, SessionState, WindowId};
+use gander_model::{Body, By, Entry, Hash, Head, Kind, NamedBy, Origin, Seq, SessionId, SessionState, WindowId};
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -382,14 +382,8 @@ impl Tx<'_> {
             }
         };
         body.extra.insert("origin".to_owned(), origin);
-        let uses = uses_of(&kind, &body);
-        let large = matches!(body.data, Data::Ref(_));
         let turn = body.clone();
         let head = self.append(copy, kind.clone(), body)?;
-        if large {
-            let position = self.position_of(copy, head.seq)?;
-            self.use_contents(&uses, position)?;
-        }
         self.remember_turn(copy, &kind, &turn, head.seq)
     }
 }

@@ -104,8 +104,10 @@ pub struct Part {
     pub turn: Option<TurnId>,
     /// What the item had before: UTF-8 bytes of text (text kinds), else number of updates.
     pub from: u64,
-    /// The raw updates that arrived: a JSON array.
-    pub updates: Box<RawValue>,
+    /// The raw updates that arrived: a JSON array; `None` where they are so large that they lie beside the entries.
+    pub updates: Option<Box<RawValue>>,
+    /// Bytes of all that the item has with them.
+    pub bytes: u64,
 }
 
 /// The answer to a cursor.
@@ -132,6 +134,7 @@ struct ChangeRow {
     seq: Option<u64>,
     item: Option<[u8; 16]>,
     start: u64,
+    bytes: u64,
     updates: Option<String>,
 }
 
@@ -145,6 +148,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<ChangeRow> {
         item: row.get(5)?,
         start: row.get::<_, Option<i64>>(6)?.unwrap_or(0).cast_unsigned(),
         updates: row.get(7)?,
+        bytes: row.get::<_, Option<i64>>(8)?.unwrap_or(0).cast_unsigned(),
     })
 }
 
@@ -164,7 +168,7 @@ pub fn after(reader: &Reader<'_>, revision: u64, limit: usize) -> Result<Changes
     }
     let rows: Vec<ChangeRow> = conn
         .prepare_cached(
-            "SELECT revision, type, session_id, window_id, seq, item, start, updates FROM changes
+            "SELECT revision, type, session_id, window_id, seq, item, start, updates, bytes FROM changes
              WHERE revision > ?1 ORDER BY revision LIMIT ?2",
         )?
         .query_map(params![int(revision), limit.clamp(1, 1000) as i64], from_row)?
@@ -202,8 +206,7 @@ fn what(reader: &Reader<'_>, row: ChangeRow) -> Result<Option<What>, ReadError> 
         ("open_item", Some(session), _) => {
             let Some(item) = row.item.map(ItemId::from_bytes) else { return Ok(None) };
             let open = items::row(conn, session, item)?.filter(|open| open.first_revision <= row.revision);
-            let updates = row.updates.map(raw_json);
-            open.zip(updates).map(|(open, updates)| {
+            open.map(|open| {
                 What::OpenItem(Part {
                     session,
                     item,
@@ -211,7 +214,8 @@ fn what(reader: &Reader<'_>, row: ChangeRow) -> Result<Option<What>, ReadError> 
                     kind: open.kind,
                     turn: open.turn,
                     from: row.start,
-                    updates,
+                    updates: row.updates.map(raw_json),
+                    bytes: row.bytes,
                 })
             })
         }

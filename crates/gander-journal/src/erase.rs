@@ -196,17 +196,7 @@ impl Tx<'_> {
             .query_map([position], |row| hash_at(row, 0))?
             .collect::<rusqlite::Result<_>>()?;
         for hash in named {
-            let needed: bool = self
-                .conn
-                .prepare_cached(
-                    "SELECT EXISTS (SELECT 1 FROM content_uses WHERE content_hash = ?1)
-                         OR EXISTS (SELECT 1 FROM drafts WHERE full = 1 AND attachments LIKE ?2)
-                         OR EXISTS (SELECT 1 FROM queue WHERE content LIKE ?2)",
-                )?
-                .query_row(params![hash.0, format!("%{hash}%")], |row| row.get(0))?;
-            if !needed {
-                self.drop_content(hash)?;
-            }
+            self.drop_unnamed(hash)?;
         }
         Ok(())
     }
@@ -237,6 +227,11 @@ impl Tx<'_> {
 
     /// What was never an entry: queue, drafts, open items, links.
     fn forget_unsaid(&mut self, session: SessionId) -> Result<()> {
+        let beside: Vec<Hash> = self
+            .conn
+            .prepare_cached("SELECT data_hash FROM open_items WHERE session_id = ?1 AND data_hash IS NOT NULL")?
+            .query_map([session.as_bytes()], |row| hash_at(row, 0))?
+            .collect::<rusqlite::Result<_>>()?;
         for sql in [
             "UPDATE turns SET phase = 'deleted', content_hash = NULL WHERE session_id = ?1 AND phase = 'queued'",
             "DELETE FROM queue WHERE session_id = ?1",
@@ -246,6 +241,9 @@ impl Tx<'_> {
             "DELETE FROM links WHERE session_id = ?1",
         ] {
             self.conn.prepare_cached(sql)?.execute([session.as_bytes()])?;
+        }
+        for hash in beside {
+            self.drop_unnamed(hash)?;
         }
         self.forget_parts(session)?;
         self.touch_queue(session);

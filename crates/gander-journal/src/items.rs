@@ -1,19 +1,21 @@
 //! Open items: what an agent streams, durable as it arrives and an entry when complete (G1).
 //!
-//! A part is one row of `changes`, which the change feed serves as it is. It dirties that table's last page and no
+//! A large part lies beside the entries at once, see [`crate::ahead`]. Every other
+//! part is one row of `changes`, which the change feed serves as it is. It dirties that table's last page and no
 //! other, however long the item is: the item's small row in `open_items` only says from which revision on to look for
 //! its newest part, and is brought up to date once in [`SETTLE`] revisions. Parts are chained backwards, and read only
 //! when a window opens the item or when it becomes an entry.
 
-use gander_model::updates::{self, Joiner};
-use gander_model::{Body, By, Data, Head, ItemId, Kind, SessionId, TurnId};
+use gander_model::updates;
+use gander_model::{Body, By, Data, DataRef, Hash, Head, ItemId, Kind, SessionId, TurnId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::value::RawValue;
 
+use crate::blobs;
 use crate::changes::last_revision;
-use crate::connect::{int, raw_json, u64_at};
-use crate::error::WriteError;
-use crate::tx::{Result, Tx};
+use crate::connect::{hash_at, int, raw_json, u64_at};
+use crate::error::{ReadError, WriteError};
+use crate::tx::{self, Tx};
 use crate::view::OpenItem;
 
 /// The row of an open item.
@@ -82,39 +84,85 @@ pub fn newest(conn: &Connection, session: SessionId, item: ItemId) -> rusqlite::
     })
 }
 
-/// An open item's parts put together.
-fn data(conn: &Connection, newest: Newest) -> rusqlite::Result<Box<RawValue>> {
+/// Where a large item's data lies beside the entries, and up to which of its parts.
+fn beside(conn: &Connection, session: SessionId, item: ItemId) -> rusqlite::Result<Option<(i64, Hash)>> {
+    conn.prepare_cached(
+        "SELECT data_revision, data_hash FROM open_items WHERE session_id = ?1 AND item = ?2 AND data_hash IS NOT NULL",
+    )?
+    .query_row(params![session.as_bytes(), item.as_bytes()], |row| Ok((row.get(0)?, hash_at(row, 1)?)))
+    .optional()
+}
+
+/// Whether nothing of an item is to be put beside the entries yet: all of it lies there, or it is not open.
+pub fn is_beside(conn: &Connection, session: SessionId, item: ItemId) -> rusqlite::Result<bool> {
+    if row(conn, session, item)?.is_none() {
+        return Ok(true);
+    }
+    let newest = newest(conn, session, item)?;
+    Ok(beside(conn, session, item)?.is_some_and(|(up_to, _)| up_to == newest.revision))
+}
+
+/// All that an open item has: arrays of updates, in their order.
+pub struct SoFar {
+    pub newest: Newest,
+    pub kind: Kind,
+    /// What lies beside the entries of it. `parts` begins with that.
+    pub beside: Option<Hash>,
+    pub parts: Vec<String>,
+}
+
+/// All that an open item has; `None` where it is not open.
+pub fn so_far(conn: &Connection, session: SessionId, item: ItemId) -> Result<Option<SoFar>, ReadError> {
+    let Some(row) = row(conn, session, item)? else { return Ok(None) };
+    let newest = newest(conn, session, item)?;
+    let beside = beside(conn, session, item)?;
+    let parts = parts(conn, newest, beside)?;
+    Ok(Some(SoFar { newest, kind: row.kind, beside: beside.map(|(_, hash)| hash), parts }))
+}
+
+fn parts(conn: &Connection, newest: Newest, beside: Option<(i64, Hash)>) -> Result<Vec<String>, ReadError> {
     let mut query = conn.prepare_cached("SELECT previous, updates FROM changes WHERE revision = ?1")?;
     let mut parts: Vec<String> = Vec::new();
     let mut at = Some(newest.revision);
     while let Some(revision) = at {
+        if let Some((_, hash)) = beside.filter(|(up_to, _)| *up_to == revision) {
+            let mut bytes = Vec::new();
+            blobs::read(conn, hash, |chunk| {
+                bytes.extend_from_slice(chunk);
+                Ok(())
+            })?;
+            parts.push(String::from_utf8(bytes).map_err(|_| ReadError::ContentDamaged { hash })?);
+            break;
+        }
         let (previous, updates) =
             query.query_row([revision], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, String>(1)?)))?;
         parts.push(updates);
         at = previous;
     }
-    let mut joiner = Joiner::default();
-    for part in parts.iter().rev() {
-        for update in updates_in(part) {
-            joiner.push(update);
-        }
-    }
-    Ok(joiner.finish())
+    parts.reverse();
+    Ok(parts)
 }
 
-fn updates_in(part: &str) -> Vec<&RawValue> {
+/// An open item's parts put together.
+fn data(conn: &Connection, session: SessionId, item: ItemId) -> Result<Box<RawValue>, ReadError> {
+    let parts = parts(conn, newest(conn, session, item)?, beside(conn, session, item)?)?;
+    Ok(updates::join(parts.iter().flat_map(|part| updates_in(part))))
+}
+
+/// The updates of an array, as they stand in it.
+pub fn updates_in(part: &str) -> Vec<&RawValue> {
     serde_json::from_str(part).unwrap_or_default()
 }
 
 /// A session's open items with all that has arrived.
-pub fn open_items(conn: &Connection, session: SessionId) -> rusqlite::Result<Vec<OpenItem>> {
+pub fn open_items(conn: &Connection, session: SessionId) -> Result<Vec<OpenItem>, ReadError> {
     rows(conn, session)?.into_iter().map(|row| open_item(conn, session, row)).collect()
 }
 
 /// An open item with all that has arrived.
-pub fn open_item(conn: &Connection, session: SessionId, row: ItemRow) -> rusqlite::Result<OpenItem> {
+pub fn open_item(conn: &Connection, session: SessionId, row: ItemRow) -> Result<OpenItem, ReadError> {
     let newest = newest(conn, session, row.item)?;
-    let mut all = data(conn, newest)?;
+    let mut all = data(conn, session, row.item)?;
     if row.kind == Kind::PERMISSION
         && let Some(only) = updates_in(all.get()).first().map(|only| (*only).to_owned())
     {
@@ -129,6 +177,11 @@ pub fn open_item(conn: &Connection, session: SessionId, row: ItemRow) -> rusqlit
         data: all,
         size: newest.size,
     })
+}
+
+/// By how much updates let an item of this kind grow, in the measure of [`Newest::size`].
+pub fn growth<'a>(kind: &Kind, new: impl Iterator<Item = &'a RawValue>) -> u64 {
+    if kind.is_text() { new.filter_map(updates::text_len).sum() } else { new.count() as u64 }
 }
 
 /// What arrived for an item.
@@ -148,21 +201,29 @@ pub struct ItemPart<'a> {
 
 impl Tx<'_> {
     /// Adds to an open item, or opens it. Gives its place in the turn.
-    pub fn item_append(&mut self, part: &ItemPart<'_>) -> Result<u32> {
+    pub fn item_append(&mut self, part: &ItemPart<'_>) -> tx::Result<u32> {
         let joined = updates::join(part.updates.iter().copied());
+        let kind = row(self.conn, part.session, part.item)?.map(|row| row.kind);
+        let size = growth(kind.as_ref().unwrap_or(&part.kind), part.updates.iter().copied());
+        Ok(self.grow(part, Some(joined.get()), size, joined.get().len() as u64)?.0)
+    }
+
+    /// The row of a part, and the item's own with its first. Without `updates` they lie beside the entries. Gives the
+    /// item's place in the turn, and the part's revision.
+    pub(crate) fn grow(
+        &mut self,
+        part: &ItemPart<'_>,
+        updates: Option<&str>,
+        size: u64,
+        bytes: u64,
+    ) -> tx::Result<(u32, i64)> {
         let current = row(self.conn, part.session, part.item)?;
         if current.is_none() {
             self.check_writable(part.session)?;
             self.state(part.session)?;
         }
-        let kind = current.as_ref().map_or(&part.kind, |row| &row.kind);
-        let grown = if kind.is_text() {
-            part.updates.iter().filter_map(|update| updates::text_of(update)).map(|text| text.len() as u64).sum()
-        } else {
-            part.updates.len() as u64
-        };
         let before = current.as_ref().map(|row| newest(self.conn, part.session, row.item)).transpose()?;
-        let (start, bytes) = before.map_or((0, 0), |before| (before.size, before.bytes));
+        let (start, had) = before.map_or((0, 0), |before| (before.size, before.bytes));
         self.conn
             .prepare_cached(
                 "INSERT INTO changes (type, session_id, item, start, stop, bytes, previous, updates)
@@ -172,15 +233,15 @@ impl Tx<'_> {
                 part.session.as_bytes(),
                 part.item.as_bytes(),
                 int(start),
-                int(start + grown),
-                int(bytes + joined.get().len() as u64),
+                int(start + size),
+                int(had + bytes),
                 before.map(|before| before.revision),
-                joined.get()
+                updates
             ])?;
         let revision = self.conn.last_insert_rowid();
         if let Some(row) = current {
             self.settle_items(revision)?;
-            return Ok(row.ord);
+            return Ok((row.ord, revision));
         }
         let ord = self.next_ord(part.session, part.turn)?;
         self.conn
@@ -198,12 +259,12 @@ impl Tx<'_> {
                 revision
             ])?;
         self.settle_items(revision)?;
-        Ok(ord)
+        Ok((ord, revision))
     }
 
     /// A change was recorded. At each multiple of [`SETTLE`] the rows of open items are brought up to date, so that an
     /// item's newest part is never looked for among more than that many.
-    pub(crate) fn settle_items(&mut self, revision: i64) -> Result<()> {
+    pub(crate) fn settle_items(&mut self, revision: i64) -> tx::Result<()> {
         if revision % SETTLE != 0 || !self.are_items_open()? {
             return Ok(());
         }
@@ -219,14 +280,14 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn are_items_open(&self) -> Result<bool> {
+    fn are_items_open(&self) -> tx::Result<bool> {
         let mut query = self.conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM open_items)")?;
         Ok(query.query_row([], |row| row.get(0))?)
     }
 
     /// Bytes of all that an open item has; `None` when it is not open. Every part adds some, also one without text (an
     /// image), so this names a place in the item exactly.
-    pub fn item_bytes(&self, session: SessionId, item: ItemId) -> Result<Option<u64>> {
+    pub fn item_bytes(&self, session: SessionId, item: ItemId) -> tx::Result<Option<u64>> {
         match row(self.conn, session, item)? {
             Some(row) => Ok(Some(newest(self.conn, session, row.item)?.bytes)),
             None => Ok(None),
@@ -241,7 +302,7 @@ impl Tx<'_> {
         turn: Option<TurnId>,
         item: ItemId,
         before: Option<u64>,
-    ) -> Result<bool> {
+    ) -> tx::Result<bool> {
         match (before, self.item_bytes(session, item)?) {
             (before, now @ Some(_)) => Ok(now != before),
             // It was open and is not: it is an entry.
@@ -251,7 +312,7 @@ impl Tx<'_> {
     }
 
     /// Whether an item is an entry. Reads all of its turn (of the session, without one): asked only after a fault.
-    fn is_entry(&self, session: SessionId, turn: Option<TurnId>, item: ItemId) -> Result<bool> {
+    fn is_entry(&self, session: SessionId, turn: Option<TurnId>, item: ItemId) -> tx::Result<bool> {
         let prompt = match turn {
             Some(turn) => self.turn(session, turn)?.and_then(|record| record.prompt),
             None => None,
@@ -270,31 +331,52 @@ impl Tx<'_> {
     }
 
     /// A complete item becomes an entry.
-    pub fn item_close(&mut self, session: SessionId, item: ItemId) -> Result<Head> {
+    pub fn item_close(&mut self, session: SessionId, item: ItemId) -> tx::Result<Head> {
         let row = row(self.conn, session, item)?.ok_or_else(|| WriteError::not_found("open item", item))?;
         self.close_item(session, &row, false)
     }
 
-    fn close_item(&mut self, session: SessionId, row: &ItemRow, interrupted: bool) -> Result<Head> {
-        let mut body = Body::new(By::Agent, Data::Inline(data(self.conn, newest(self.conn, session, row.item)?)?));
+    fn close_item(&mut self, session: SessionId, row: &ItemRow, interrupted: bool) -> tx::Result<Head> {
+        let newest = newest(self.conn, session, row.item)?;
+        let beside = beside(self.conn, session, row.item)?;
+        let known = match beside.filter(|(up_to, _)| *up_to == newest.revision) {
+            Some((_, hash)) => blobs::info(self.conn, hash)?,
+            None => None,
+        };
+        let data = match known {
+            Some(whole) => Data::Ref(DataRef { hash: whole.hash, bytes: whole.bytes }),
+            None => Data::Inline(data(self.conn, session, row.item)?),
+        };
+        let mut body = Body::new(By::Agent, data);
         body.interrupted = interrupted;
         self.replace_item(session, row, body)
     }
 
     /// Appends an open item's entry and forgets the item.
-    pub(crate) fn replace_item(&mut self, session: SessionId, row: &ItemRow, mut body: Body) -> Result<Head> {
+    pub(crate) fn replace_item(&mut self, session: SessionId, row: &ItemRow, mut body: Body) -> tx::Result<Head> {
         body.turn = row.turn;
         body.item = Some(row.item);
         body.ord = Some(row.ord);
         body.origin_at_ms = (row.at_ms != self.now_ms).then_some(row.at_ms);
+        let beside = beside(self.conn, session, row.item)?;
         self.conn
             .prepare_cached("DELETE FROM open_items WHERE session_id = ?1 AND item = ?2")?
             .execute(params![session.as_bytes(), row.item.as_bytes()])?;
-        self.append(session, row.kind.clone(), body)
+        let head = self.append(session, row.kind.clone(), body)?;
+        // As a rule it is what the entry names.
+        if let Some((_, hash)) = beside {
+            self.drop_unnamed(hash)?;
+        }
+        Ok(head)
     }
 
     /// Closes all open items of a turn (of every turn, if `None`), by first arrival.
-    pub(crate) fn close_items(&mut self, session: SessionId, turn: Option<TurnId>, interrupted: bool) -> Result<()> {
+    pub(crate) fn close_items(
+        &mut self,
+        session: SessionId,
+        turn: Option<TurnId>,
+        interrupted: bool,
+    ) -> tx::Result<()> {
         for row in rows(self.conn, session)? {
             if turn.is_none() || row.turn == turn {
                 self.close_item(session, &row, interrupted)?;
@@ -305,7 +387,7 @@ impl Tx<'_> {
 
     /// Appends updates as an entry at once: what came after its turn had ended (`late`), or was found in the agent's
     /// own session (`elsewhere`).
-    pub fn record_item(&mut self, part: &ItemPart<'_>, late: bool, elsewhere: bool) -> Result<Head> {
+    pub fn record_item(&mut self, part: &ItemPart<'_>, late: bool, elsewhere: bool) -> tx::Result<Head> {
         let data = if part.kind == Kind::PROMPT {
             let text: String = part.updates.iter().filter_map(|update| updates::text_of(update)).collect();
             raw_json(serde_json::json!({ "content": [{ "type": "text", "text": text }] }).to_string())

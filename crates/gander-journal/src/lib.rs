@@ -6,6 +6,7 @@
 //! docs/FORMAT.md; what the entries' hashes cover is in `gander_model::entry`.
 #![deny(missing_docs)]
 
+mod ahead;
 mod append;
 mod audit;
 mod bell;
@@ -63,6 +64,7 @@ mod windows;
 pub mod witness;
 mod writer;
 
+pub use ahead::Ahead;
 pub use audit::Audit;
 pub use blobs::{CHUNK_BYTES as CONTENT_CHUNK_BYTES, ContentInfo, NewContent};
 pub use carry::{CarriedDocument, CarriedSession};

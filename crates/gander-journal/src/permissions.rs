@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::connect::raw_json;
-use crate::error::WriteError;
+use crate::error::{ReadError, WriteError};
 use crate::items::{self, ItemPart};
 use crate::tx::{Result, Tx};
 use crate::view::PermissionView;
@@ -19,7 +19,7 @@ struct Asked {
 }
 
 /// A session's unanswered requests.
-pub fn open(conn: &Connection, session: SessionId) -> rusqlite::Result<Vec<PermissionView>> {
+pub fn open(conn: &Connection, session: SessionId) -> std::result::Result<Vec<PermissionView>, ReadError> {
     let any =
         conn.prepare_cached("SELECT 1 FROM permissions WHERE session_id = ?1 LIMIT 1")?.exists([session.as_bytes()])?;
     if !any {

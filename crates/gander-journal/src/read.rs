@@ -206,7 +206,7 @@ impl<'c> Reader<'c> {
 
     /// What is being streamed in a session, by first arrival.
     pub fn open_items(&self, session: SessionId) -> Result<Vec<OpenItem>, ReadError> {
-        Ok(items::open_items(self.conn, session)?)
+        items::open_items(self.conn, session)
     }
 
     /// The prompts that wait.

@@ -52,56 +52,74 @@ pub fn text_of(update: &RawValue) -> Option<String> {
     serde_json::from_str(&format!("\"{}\"", found.text)).ok()
 }
 
-/// Joins neighbours that differ only in text. Takes what was joined before and the next updates; pieces of text are
-/// put together as JSON wrote them, so a character that an agent cut in half becomes whole again.
+/// The length of [`text_of`] in bytes, without making it.
+pub fn text_len(update: &RawValue) -> Option<u64> {
+    let found = text_update(update.get())?;
+    let (mut bytes, mut rest) = (0, found.text);
+    while let Some(at) = rest.find('\\') {
+        let unit = |text: &str| u32::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok();
+        let (escaped, after) = match unit(&rest[at..]) {
+            // A pair is one character; JSON with half a one has no text.
+            Some(0xd800..=0xdbff) => match unit(rest.get(at + 6..)?) {
+                Some(0xdc00..=0xdfff) => (4, at + 12),
+                _ => return None,
+            },
+            Some(unit) => (char::from_u32(unit)?.len_utf8(), at + 6),
+            None => (1, at + 2),
+        };
+        bytes += at + escaped;
+        rest = rest.get(after..)?;
+    }
+    Some((bytes + rest.len()) as u64)
+}
+
+/// Joins neighbours that differ only in text into one JSON array, which it gives out in pieces as it goes, so that a large
+/// one need not be held. Texts are put together as JSON wrote them, so a character that an agent cut in half becomes whole.
 #[derive(Default)]
 pub struct Joiner {
-    done: Vec<String>,
-    /// The last update if its text can still grow: before, text, after.
-    open: Option<(String, String, String)>,
+    begun: bool,
+    /// What stands around the text of the last update, if that text can still grow.
+    open: Option<(String, String)>,
 }
 
 impl Joiner {
     /// The next update.
-    pub fn push(&mut self, update: &RawValue) {
-        match text_update(update.get()) {
-            Some(next) => {
-                if let Some((before, text, after)) = &mut self.open
-                    && before == next.before
-                    && after == next.after
-                {
-                    text.push_str(next.text);
-                    return;
-                }
-                self.close();
-                self.open = Some((next.before.to_owned(), next.text.to_owned(), next.after.to_owned()));
-            }
-            None => {
-                self.close();
-                self.done.push(update.get().to_owned());
-            }
+    pub fn push(&mut self, update: &RawValue, out: &mut dyn FnMut(&str)) {
+        let next = text_update(update.get());
+        if let (Some((before, after)), Some(next)) = (&self.open, &next)
+            && before == next.before
+            && after == next.after
+        {
+            return out(next.text);
+        }
+        self.close(out);
+        out(if self.begun { "," } else { "[" });
+        self.begun = true;
+        let Some(next) = next else { return out(update.get()) };
+        out(next.before);
+        out(next.text);
+        self.open = Some((next.before.to_owned(), next.after.to_owned()));
+    }
+
+    fn close(&mut self, out: &mut dyn FnMut(&str)) {
+        if let Some((_, after)) = self.open.take() {
+            out(&after);
         }
     }
 
-    fn close(&mut self) {
-        if let Some((before, text, after)) = self.open.take() {
-            self.done.push(before + &text + &after);
-        }
-    }
-
-    /// The joined updates as one JSON array.
-    pub fn finish(mut self) -> Box<RawValue> {
-        self.close();
-        let array = format!("[{}]", self.done.join(","));
-        RawValue::from_string(array).unwrap_or_else(|_| RawValue::NULL.to_owned())
+    /// The end of the array.
+    pub fn finish(mut self, out: &mut dyn FnMut(&str)) {
+        self.close(out);
+        out(if self.begun { "]" } else { "[]" });
     }
 }
 
 /// Joins a whole run of updates into one JSON array.
 pub fn join<'a>(updates: impl IntoIterator<Item = &'a RawValue>) -> Box<RawValue> {
-    let mut joiner = Joiner::default();
+    let (mut joiner, mut array) = (Joiner::default(), String::new());
     for update in updates {
-        joiner.push(update);
+        joiner.push(update, &mut |piece| array.push_str(piece));
     }
-    joiner.finish()
+    joiner.finish(&mut |piece| array.push_str(piece));
+    RawValue::from_string(array).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }

@@ -7,15 +7,23 @@
 use std::collections::HashMap;
 
 use gander_acp::{TerminalOutput, Update, UpdateKind};
+use gander_journal::{Ahead, CONTENT_CHUNK_BYTES};
 use gander_model::{ItemId, Kind};
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
+
+/// What is larger is written beside the entries, in pieces, before anything names it.
+pub(crate) const LARGE_BYTES: usize = CONTENT_CHUNK_BYTES;
 
 /// One thing for the journal to do. Each names its item, by which it is told whether it was done.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     /// An item grows; it is opened with its first updates.
     Grow { item: ItemId, kind: Kind, updates: Vec<Box<RawValue>> },
+    /// All that a large item has lies beside the entries before what follows.
+    Settle { item: ItemId },
+    /// [`Step::Grow`] or [`Step::Settle`] whose data lies beside the entries, and is to be named there.
+    Ahead { item: ItemId, kind: Kind, ahead: Box<Ahead> },
     /// An item is complete and becomes an entry.
     Close { item: ItemId },
     /// Something worth an entry of its own.
@@ -25,7 +33,8 @@ pub(crate) enum Step {
 impl Step {
     pub fn item(&self) -> ItemId {
         match self {
-            Step::Grow { item, .. } | Step::Close { item } | Step::Note { item, .. } => *item,
+            Step::Grow { item, .. } | Step::Settle { item } | Step::Ahead { item, .. } => *item,
+            Step::Close { item } | Step::Note { item, .. } => *item,
         }
     }
 }
@@ -44,7 +53,8 @@ pub(crate) struct Items {
     tools: HashMap<String, ItemId>,
     last_tool: Option<ItemId>,
     terminals: HashMap<String, ItemId>,
-    open: HashMap<ItemId, Kind>,
+    /// What each open item is, and the bytes of all its updates.
+    open: HashMap<ItemId, (Kind, usize)>,
     /// Replaced by each newer one; kept at the turn's end.
     usage: Option<Box<RawValue>>,
     steps: Vec<Step>,
@@ -81,6 +91,14 @@ impl Items {
     pub fn take_steps(&mut self) -> Vec<Step> {
         self.waiting_bytes = 0;
         std::mem::take(&mut self.steps)
+    }
+
+    /// What waits to be written when the turn is over, which completes what is open.
+    pub fn last_steps(&mut self) -> Vec<Step> {
+        let mut steps = self.take_steps();
+        let large = self.open.iter().filter(|(_, (_, bytes))| *bytes > LARGE_BYTES);
+        steps.extend(large.map(|(item, _)| Step::Settle { item: *item }));
+        steps
     }
 
     /// The latest usage that the agent told.
@@ -155,7 +173,7 @@ impl Items {
 
     fn open(&mut self, kind: Kind) -> ItemId {
         let item = (self.new_id)();
-        self.open.insert(item, kind);
+        self.open.insert(item, (kind, 0));
         item
     }
 
@@ -234,14 +252,18 @@ impl Items {
     }
 
     fn close(&mut self, item: ItemId) {
-        if self.open.remove(&item).is_some() {
+        if let Some((_, bytes)) = self.open.remove(&item) {
+            if bytes > LARGE_BYTES {
+                self.steps.push(Step::Settle { item });
+            }
             self.terminals.retain(|_, place| *place != item);
             self.steps.push(Step::Close { item });
         }
     }
 
     fn grow(&mut self, item: ItemId, update: Box<RawValue>) {
-        let Some(kind) = self.open.get(&item) else { return };
+        let Some((kind, bytes)) = self.open.get_mut(&item) else { return };
+        *bytes += update.get().len();
         self.waiting_bytes += update.get().len();
         if let Some(Step::Grow { item: last, updates, .. }) = self.steps.last_mut()
             && *last == item
@@ -280,6 +302,8 @@ mod tests {
                     format!("{} {kind}: {} updates", item.as_bytes()[0], updates.len())
                 }
                 Step::Close { item } => format!("{} ends", item.as_bytes()[0]),
+                Step::Settle { item } => format!("{} is large", item.as_bytes()[0]),
+                Step::Ahead { .. } => "made by the journal alone".to_owned(),
                 Step::Note { data, .. } => format!("note {}", data.get()),
             })
             .collect()
@@ -383,6 +407,14 @@ mod tests {
             "3 plan: 1 updates",
         ];
         assert_eq!(sorted(&updates), expected);
+    }
+
+    #[test]
+    fn what_is_large_is_settled_before_it_ends() {
+        let mut output = tool("tool_call_update", "a", "completed");
+        output["title"] = json!("x".repeat(LARGE_BYTES));
+        let updates = [tool("tool_call", "a", "pending"), output];
+        assert_eq!(sorted(&updates), ["1 tool_call: 2 updates", "1 is large", "1 ends"]);
     }
 
     #[test]

@@ -1,19 +1,21 @@
 //! What a session's task reads from the journal and writes to it. Everything here is on disk when it returns.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use gander_acp::replay::Who;
 use gander_acp::{AgentProcess, Stop, Update};
-use gander_journal::{ItemPart, Link, NewFinding, ReadError, Saving, TurnEnd, TurnPhase, Tx, WriteError};
+use gander_journal::{
+    Ahead, ItemPart, Link, NewContent, NewFinding, ReadError, Saving, TurnEnd, TurnPhase, Tx, WriteError,
+};
 use gander_model::{Body, By, ItemId, Kind, NamedBy, PermissionId, Seq, SessionId, TurnId, text};
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::items::Step;
+use super::items::{LARGE_BYTES, Step};
 use super::transcript;
 use crate::agents::Known;
-use crate::gander::Ctx;
+use crate::gander::{Ctx, lock};
 
 pub(crate) fn is_saving(saving: &Saving) -> bool {
     matches!(saving, Saving::Yes)
@@ -240,6 +242,12 @@ fn apply(tx: &mut Tx<'_>, session: SessionId, turn: TurnId, steps: &[Step]) -> R
                 let part = ItemPart { session, turn: Some(turn), item: *item, kind: kind.clone(), updates: &updates };
                 tx.item_append(&part)?;
             }
+            Step::Ahead { item, kind, ahead } => {
+                let part = ItemPart { session, turn: Some(turn), item: *item, kind: kind.clone(), updates: &[] };
+                tx.item_append_ahead(&part, ahead)?;
+            }
+            // Done by what made an `Ahead` of it.
+            Step::Settle { .. } => {}
             Step::Close { item } => {
                 tx.item_close(session, *item)?;
             }
@@ -273,8 +281,88 @@ pub(crate) async fn steps(
     turn: TurnId,
     steps: Vec<Step>,
 ) -> Result<(), WriteError> {
+    let (steps, aheads) = large_first(ctx, session, turn, steps).await?;
+    commit(ctx, session, turn, steps, aheads).await
+}
+
+/// One commit of steps, none of them large; then what they have made superfluous is dropped.
+async fn commit(
+    ctx: &Arc<Ctx>,
+    session: SessionId,
+    turn: TurnId,
+    steps: Vec<Step>,
+    aheads: Vec<Ahead>,
+) -> Result<(), WriteError> {
     let Some(item) = steps.first().map(Step::item) else { return Ok(()) };
-    once(ctx, session, Some(turn), item, move |tx| apply(tx, session, turn, &steps)).await
+    once(ctx, session, Some(turn), item, move |tx| apply(tx, session, turn, &steps)).await?;
+    clear(ctx, session, aheads).await;
+    Ok(())
+}
+
+/// Puts what is large beside the entries, and writes down all that comes before it. What is left is one small commit: each
+/// other session waits for no more than a piece of it.
+async fn large_first(
+    ctx: &Arc<Ctx>,
+    session: SessionId,
+    turn: TurnId,
+    steps: Vec<Step>,
+) -> Result<(Vec<Step>, Vec<Ahead>), WriteError> {
+    let mut small: Vec<Step> = Vec::new();
+    let mut aheads = Vec::new();
+    for step in steps {
+        let bytes = |updates: &[Box<RawValue>]| updates.iter().map(|update| update.get().len()).sum::<usize>();
+        let (item, kind, updates) = match step {
+            Step::Grow { item, kind, updates } if bytes(&updates) > LARGE_BYTES => (item, kind, updates),
+            Step::Settle { item } if !matches!(small.last(), Some(Step::Ahead { item: last, .. }) if *last == item) => {
+                // It is open, and its own kind counts.
+                (item, Kind::NOTE, Vec::new())
+            }
+            Step::Settle { .. } => continue,
+            other => {
+                small.push(other);
+                continue;
+            }
+        };
+        commit(ctx, session, turn, std::mem::take(&mut small), std::mem::take(&mut aheads)).await?;
+        if let Some(ahead) = put_ahead(ctx, session, turn, (item, kind.clone()), updates).await? {
+            aheads.push(ahead.clone());
+            small.push(Step::Ahead { item, kind, ahead: Box::new(ahead) });
+        }
+    }
+    Ok((small, aheads))
+}
+
+/// Puts an item's data and these updates beside the entries. While nothing can be saved this waits, and begins anew.
+async fn put_ahead(
+    ctx: &Arc<Ctx>,
+    session: SessionId,
+    turn: TurnId,
+    (item, kind): (ItemId, Kind),
+    updates: Vec<Box<RawValue>>,
+) -> Result<Option<Ahead>, WriteError> {
+    let given = Arc::new((updates, Mutex::new(NewContent::default())));
+    loop {
+        let (journal, kind, given) = (ctx.journal.clone(), kind.clone(), given.clone());
+        let put = tokio::task::spawn_blocking(move || {
+            let updates: Vec<&RawValue> = given.0.iter().map(|update| &**update).collect();
+            let part = ItemPart { session, turn: Some(turn), item, kind, updates: &updates };
+            journal.put_ahead(&part, &mut lock(&given.1))
+        });
+        match put.await.unwrap_or_else(|error| Err(WriteError::Panicked(error.to_string()))) {
+            Err(WriteError::NotSaving(reason)) => ctx.saves_again(reason).await?,
+            other => return other,
+        }
+    }
+}
+
+async fn clear(ctx: &Arc<Ctx>, session: SessionId, aheads: Vec<Ahead>) {
+    for ahead in aheads {
+        let journal = ctx.journal.clone();
+        let cleared = tokio::task::spawn_blocking(move || journal.clear_ahead(&ahead)).await;
+        if !matches!(cleared, Ok(Ok(()))) {
+            tracing::info!(%session, "what a large item has left behind is dropped later");
+        }
+    }
 }
 
 /// What came before the request, and the request.
@@ -285,6 +373,7 @@ pub(crate) async fn permission_asked(
     steps: Vec<Step>,
     (tool_call, options): (Box<RawValue>, Box<RawValue>),
 ) -> Result<PermissionId, WriteError> {
+    let (steps, aheads) = large_first(ctx, session, turn, steps).await?;
     let permission = PermissionId::from_parts(ctx.now_ms(), &ctx.random10());
     let item = ctx.new_item_id();
     once(ctx, session, Some(turn), item, move |tx| {
@@ -292,6 +381,7 @@ pub(crate) async fn permission_asked(
         tx.permission_asked_as((permission, item), session, turn, (&tool_call, &options))
     })
     .await?;
+    clear(ctx, session, aheads).await;
     Ok(permission)
 }
 
@@ -303,6 +393,7 @@ pub(crate) async fn ended(
     steps: Vec<Step>,
     ending: Ending,
 ) -> Result<(), WriteError> {
+    let (steps, aheads) = large_first(ctx, session, turn, steps).await?;
     let context = ctx.clone();
     ctx.write_once(
         |_| Ok(()),
@@ -316,7 +407,9 @@ pub(crate) async fn ended(
             Ok(())
         },
     )
-    .await
+    .await?;
+    clear(ctx, session, aheads).await;
+    Ok(())
 }
 
 /// What came after the turn's end, as entries marked late.

@@ -319,3 +319,32 @@ fn the_largest_attachment_passes_through_in_bounded_memory() {
     let down = peak(&serving) - before;
     assert!(up.max(down) < 32 << 20, "up: {up} bytes more, down: {down} bytes more");
 }
+
+/// Two copies are the agent's own line and what is read of it; the rest is pieces.
+#[test]
+fn a_tool_output_of_100_mb_is_held_twice_and_written_in_pieces() {
+    const BYTES: u64 = 100_000_000;
+    for what in ["", " message"] {
+        let home = TempHome::new().unwrap();
+        let program = gander(&home);
+        let (serving, client) = served(&program);
+        let (_, session) = window(&client);
+        let turn = |prompt: &str| {
+            let turn = text(&ok(send(&client, &session, prompt, &json!({})))["turn_id"]);
+            let path = format!("sessions/{session}");
+            while ok(client.ask("GET", &path, None).unwrap())["session"]["running"] == true {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            turn
+        };
+        turn("/echo hello");
+        let before = peak(&serving);
+        turn(&format!("/big {BYTES}{what}"));
+        let more = peak(&serving) - before;
+        assert!(more < BYTES * 5 / 2, "{more} bytes more");
+        let entries = ok(client.ask("GET", &format!("sessions/{session}/entries"), None).unwrap());
+        let large =
+            entries["entries"].as_array().unwrap().iter().filter(|entry| entry["data_bytes"].as_u64() > Some(BYTES));
+        assert_eq!(large.count(), 1);
+    }
+}

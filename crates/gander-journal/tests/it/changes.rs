@@ -32,11 +32,12 @@ fn word(what: What) -> String {
     match what {
         What::Entry { entry, .. } => format!("entry {} {}", entry.entry.header.seq, entry.entry.header.kind),
         What::OpenItem(part) => {
-            let text: String = serde_json::from_str::<Vec<&serde_json::value::RawValue>>(part.updates.get())
-                .unwrap()
-                .into_iter()
-                .filter_map(gander_model::updates::text_of)
-                .collect();
+            let text: String =
+                serde_json::from_str::<Vec<&serde_json::value::RawValue>>(part.updates.as_ref().unwrap().get())
+                    .unwrap()
+                    .into_iter()
+                    .filter_map(gander_model::updates::text_of)
+                    .collect();
             format!("part {} from {} {text}", part.kind, part.from)
         }
         What::Session(view) => format!("session {} running {}", view.state.head.seq, view.turn.is_some()),

@@ -1,6 +1,7 @@
 //! The journal's tests, in one binary.
 #![allow(clippy::unwrap_used, reason = "in a test, a failure to get there is a failure")]
 
+mod ahead;
 mod changes;
 mod crashes;
 mod damage;

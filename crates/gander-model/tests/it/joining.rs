@@ -1,6 +1,6 @@
 //! Joining neighbours that differ only in text.
 
-use gander_model::updates::{join, text_of};
+use gander_model::updates::{join, text_len, text_of};
 use serde_json::value::RawValue;
 
 fn raws(texts: &[&str]) -> Vec<Box<RawValue>> {
@@ -52,6 +52,20 @@ fn a_character_cut_in_half_becomes_whole() {
     let both = joined(&[high, low]);
     let update = RawValue::from_string(both[1..both.len() - 1].to_owned()).unwrap();
     assert_eq!(text_of(&update).unwrap(), "🦢");
+}
+
+#[test]
+fn the_length_of_a_text_is_told_without_making_it() {
+    let pairs = r"Grüß \u0047ott 🪿 \ud83e\uddA2 \u00e9 \u20ac";
+    let halves = [r"\ud83e", r"\ud83e\u0041", r"\udda2"];
+    for text in ["", "plain", r#"a\n\"b\" \\u0041 \/ \b"#, pairs].into_iter().chain(halves) {
+        let update =
+            format!(r#"{{"sessionUpdate":"agent_message_chunk","content":{{"type":"text","text":"{text}"}}}}"#);
+        let update = RawValue::from_string(update).unwrap();
+        assert_eq!(text_len(&update), text_of(&update).map(|text| text.len() as u64), "{text}");
+    }
+    let other = RawValue::from_string(r#"{"sessionUpdate":"plan","entries":[]}"#.to_owned()).unwrap();
+    assert_eq!(text_len(&other), None);
 }
 
 #[test]

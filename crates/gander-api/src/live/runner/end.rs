@@ -33,7 +33,7 @@ impl Runner {
         for (_, reply) in running.permissions.drain() {
             reply.cancel();
         }
-        let steps = running.items.take_steps();
+        let steps = running.items.last_steps();
         self.end_with(running.turn, steps, ending).await;
     }
 
