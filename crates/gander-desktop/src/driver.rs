@@ -20,6 +20,7 @@ use crate::link::{Heard, Stop};
 use crate::menu::{Action, OfTheWindow};
 use crate::native::{self, QuitAnswer};
 use crate::panes::{self, on_main};
+use crate::returning::Returning;
 use crate::successor::{self, ProgramFile};
 
 /// A window that is moved is written down when it rests, and at least so often.
@@ -99,6 +100,7 @@ pub struct Driver {
     known: Known,
     cookie: Option<String>,
     moved: HashMap<String, Moved>,
+    returning: Returning,
     /// Told to end when no turn runs any more.
     finishing: Option<Leaving>,
     asking: bool,
@@ -131,6 +133,7 @@ impl Driver {
             known: Known::default(),
             cookie: None,
             moved: HashMap::new(),
+            returning: Returning::default(),
             finishing: None,
             asking: false,
             successor: None,
@@ -142,6 +145,7 @@ impl Driver {
         loop {
             let due = self.moved.values().map(Moved::due).min();
             let next = self.successor.as_ref().map(|(_, at)| *at);
+            let more = self.returning.due();
             let event = tokio::select! {
                 event = heard.recv() => event,
                 () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {
@@ -150,6 +154,10 @@ impl Driver {
                 }
                 () = async { sleep_until(next.unwrap_or_else(Instant::now)).await }, if next.is_some() => {
                     self.give_way().await;
+                    continue;
+                }
+                () = async { sleep_until(more.unwrap_or_else(Instant::now)).await }, if more.is_some() => {
+                    self.show_more().await;
                     continue;
                 }
             };
@@ -228,19 +236,34 @@ impl Driver {
             // It comes with the changes.
             return;
         }
+        let keep = ids.clone();
+        let _ = on_main(&self.app, move |_, panes| panes.keep_only(&keep)).await;
         // The one that somebody looked at last is there first.
         let focused = self.known.focused.clone().filter(|id| ids.contains(id));
-        for id in focused.iter().chain(ids.iter().filter(|id| focused.as_ref() != Some(id))) {
-            self.show(id, false).await;
+        let others = ids.into_iter().filter(|id| focused.as_ref() != Some(id));
+        self.returning = Returning::of(focused.iter().cloned().chain(others));
+        self.show_more().await;
+    }
+
+    /// Goes on with the windows that come back.
+    async fn show_more(&mut self) {
+        if self.returning.is_over() {
+            return;
         }
-        let keep = ids.clone();
-        let _ = on_main(&self.app, move |_, panes| {
-            panes.keep_only(&keep);
-            if let Some(focused) = focused {
-                panes.focus(&focused);
+        while let Some(id) = self.returning.next(Instant::now()) {
+            if self.known.get(&id).is_some_and(|window| window.open) && self.show(&id, false).await {
+                self.returning.loads(&id, Instant::now());
             }
-        })
-        .await;
+            // A window that comes later may have taken the keyboard from the first; one that somebody went to keeps it.
+            if let Some(focused) = self.known.focused.clone() {
+                let _ = on_main(&self.app, move |_, panes| {
+                    if panes.last_focused().is_none_or(|last| last == focused || last == id) {
+                        panes.focus(&focused);
+                    }
+                })
+                .await;
+            }
+        }
     }
 
     /// Where no window is open, the one that was closed last comes back, so that nobody starts with an empty screen or another
@@ -260,9 +283,9 @@ impl Driver {
         opened.is_ok()
     }
 
-    /// One native window, where there is none yet.
-    async fn show(&mut self, id: &str, wanted: bool) {
-        let Some(window) = self.known.get(id).cloned() else { return };
+    /// One native window, where there is none yet; whether there is a new one.
+    async fn show(&mut self, id: &str, wanted: bool) -> bool {
+        let Some(window) = self.known.get(id).cloned() else { return false };
         let title = self.known.title(&window);
         let nth = u32::try_from(window.ordinal).unwrap_or_default();
         let (events, geometry) = (self.events.clone(), Geometry::read(&window.geometry));
@@ -274,9 +297,14 @@ impl Driver {
                 self.give_cookie().await;
                 let id = id.to_owned();
                 let _ = on_main(&self.app, move |_, panes| panes.load(&id)).await;
+                true
             }
-            Some(Ok(panes::Opened::Related | panes::Opened::There)) | None => {}
-            Some(Err(error)) => self.say("A window could not be opened.", format!("{error}. Its chat is kept.")),
+            Some(Ok(panes::Opened::Related)) => true,
+            Some(Ok(panes::Opened::There)) | None => false,
+            Some(Err(error)) => {
+                self.say("A window could not be opened.", format!("{error}. Its chat is kept."));
+                false
+            }
         }
     }
 
@@ -295,6 +323,10 @@ impl Driver {
         match change.kind.as_str() {
             "window" => {
                 let Some(window) = self.known.window(&change.data) else { return true };
+                if !window.open || change.data["attached"] == true {
+                    self.returning.settled(&window.id);
+                }
+                self.show_more().await;
                 if window.open {
                     self.show(&window.id, true).await;
                 } else {

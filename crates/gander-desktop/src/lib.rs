@@ -19,6 +19,7 @@ mod link;
 mod menu;
 mod native;
 mod panes;
+mod returning;
 mod successor;
 mod tray;
 
