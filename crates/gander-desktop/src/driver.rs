@@ -250,20 +250,22 @@ impl Driver {
         if self.returning.is_over() {
             return;
         }
+        let (mut shown, focused) = (Vec::new(), self.known.focused.clone());
         while let Some(id) = self.returning.next(Instant::now()) {
-            if self.known.get(&id).is_some_and(|window| window.open) && self.show(&id, false).await {
-                self.returning.loads(&id, Instant::now());
+            let is_open = self.known.get(&id).is_some_and(|window| window.open);
+            if is_open && self.show(&id, false).await {
+                self.returning.loads(id.clone(), Instant::now());
             }
-            // A window that comes later may have taken the keyboard from the first; one that somebody went to keeps it.
-            if let Some(focused) = self.known.focused.clone() {
-                let _ = on_main(&self.app, move |_, panes| {
-                    if panes.last_focused().is_none_or(|last| last == focused || last == id) {
-                        panes.focus(&focused);
-                    }
-                })
-                .await;
-            }
+            shown.push(id);
         }
+        let Some(focused) = focused.filter(|_| !shown.is_empty()) else { return };
+        // A window that came later may have taken the keyboard from the first; one that somebody went to keeps it.
+        let _ = on_main(&self.app, move |_, panes| {
+            if panes.last_focused().is_none_or(|last| last == focused || shown.contains(&last)) {
+                panes.focus(&focused);
+            }
+        })
+        .await;
     }
 
     /// Where no window is open, the one that was closed last comes back, so that nobody starts with an empty screen or another

@@ -1,22 +1,19 @@
-//! Windows that come back at a start: the one that was looked at last first and alone, then a few at a time. All at once they would
-//! take the web process from each other, and the one that somebody waits for would be there no sooner than the last.
+//! Windows that come back at a start: the one that was looked at last alone, and once its page is there all the others. Together they
+//! would take the web process from each other, and the one that somebody waits for would be there no sooner than the last.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// As many pages load at once, once the first is there.
-const AT_ONCE: usize = 4;
-/// A page that is not there by then no longer holds up the others.
+/// A first page that is not there by then no longer holds up the others.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Default)]
 pub struct Returning {
     waiting: VecDeque<String>,
-    /// Pages that load, and since when.
-    loading: HashMap<String, Instant>,
-    /// The first one is there, or took too long.
+    /// The first page that loads, and since when.
+    first: Option<(String, Instant)>,
     begun: bool,
 }
 
@@ -28,28 +25,27 @@ impl Returning {
 
     /// The window to show next, if one may be shown by now.
     pub fn next(&mut self, now: Instant) -> Option<String> {
-        let before = self.loading.len();
-        self.loading.retain(|_, since| now < *since + PATIENCE);
-        self.begun |= self.loading.len() < before;
-        let most = if self.begun { AT_ONCE } else { 1 };
-        if self.loading.len() >= most { None } else { self.waiting.pop_front() }
+        self.first.take_if(|(_, since)| now >= *since + PATIENCE);
+        if self.first.is_some() { None } else { self.waiting.pop_front() }
     }
 
     /// A window's page began to load.
-    pub fn loads(&mut self, window: &str, now: Instant) {
-        self.loading.insert(window.to_owned(), now);
+    pub fn loads(&mut self, window: String, now: Instant) {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.first = Some((window, now));
+        }
     }
 
     /// A window's page is there, or nobody wants it any more.
     pub fn settled(&mut self, window: &str) {
-        self.begun |= self.loading.remove(window).is_some();
+        self.first.take_if(|(first, _)| first == window);
         self.waiting.retain(|waits| waits != window);
     }
 
-    /// When one is shown at the latest, whatever becomes of those that load.
+    /// When the others are shown at the latest, whatever becomes of the first.
     pub fn due(&self) -> Option<Instant> {
-        let oldest = self.loading.values().min().filter(|_| !self.waiting.is_empty())?;
-        Some(*oldest + PATIENCE)
+        let (_, since) = self.first.as_ref().filter(|_| !self.waiting.is_empty())?;
+        Some(*since + PATIENCE)
     }
 
     pub fn is_over(&self) -> bool {
@@ -61,50 +57,47 @@ impl Returning {
 mod tests {
     use super::*;
 
-    fn named(count: usize) -> Vec<String> {
-        (0..count).map(|n| n.to_string()).collect()
+    fn of(windows: &[&str]) -> Returning {
+        Returning::of(windows.iter().map(ToString::to_string))
     }
 
     /// Shows all that may be shown now.
     fn shown(returning: &mut Returning, now: Instant) -> Vec<String> {
         let mut all = Vec::new();
         while let Some(window) = returning.next(now) {
-            returning.loads(&window, now);
+            returning.loads(window.clone(), now);
             all.push(window);
         }
         all
     }
 
     #[test]
-    fn the_first_comes_alone_and_the_others_few_at_a_time() {
+    fn the_first_comes_alone_and_the_others_when_it_is_there() {
         let now = Instant::now();
-        let mut returning = Returning::of(named(8));
-        assert_eq!(shown(&mut returning, now), ["0"]);
-        returning.settled("0");
-        assert_eq!(shown(&mut returning, now), ["1", "2", "3", "4"]);
-        returning.settled("3");
-        returning.settled("6");
-        assert_eq!(shown(&mut returning, now), ["5"]);
-        returning.settled("1");
-        assert_eq!(shown(&mut returning, now), ["7"]);
+        let mut returning = of(&["a", "b", "c", "d"]);
+        assert_eq!(shown(&mut returning, now), ["a"]);
+        returning.settled("c");
+        assert!(shown(&mut returning, now).is_empty());
+        returning.settled("a");
+        assert_eq!(shown(&mut returning, now), ["b", "d"]);
         assert!(returning.is_over());
     }
 
     #[test]
-    fn a_page_that_does_not_come_holds_up_nobody_for_long() {
+    fn a_first_page_that_does_not_come_holds_up_nobody_for_long() {
         let now = Instant::now();
-        let mut returning = Returning::of(named(3));
-        assert_eq!(shown(&mut returning, now), ["0"]);
+        let mut returning = of(&["a", "b", "c"]);
+        assert_eq!(shown(&mut returning, now), ["a"]);
         let due = returning.due().unwrap();
         assert!(shown(&mut returning, due - Duration::from_millis(1)).is_empty());
-        assert_eq!(shown(&mut returning, due), ["1", "2"]);
+        assert_eq!(shown(&mut returning, due), ["b", "c"]);
         assert_eq!(returning.due(), None);
     }
 
     #[test]
-    fn windows_that_were_there_already_need_no_page() {
-        let mut returning = Returning::of(named(6));
+    fn windows_that_are_there_already_wait_for_nobody() {
+        let mut returning = of(&["a", "b", "c"]);
         let now = Instant::now();
-        assert_eq!(std::iter::from_fn(|| returning.next(now)).count(), 6);
+        assert_eq!(std::iter::from_fn(|| returning.next(now)).count(), 3);
     }
 }
