@@ -1,5 +1,6 @@
 //! Windows that come back at a start: the one that was looked at last alone, and once its page is there all the others. Together they
-//! would take the web process from each other, and the one that somebody waits for would be there no sooner than the last.
+//! would take the web process from each other, and the one that somebody waits for would be there no sooner than the last. A few at a
+//! time would take longer in all: with each page that comes the engine looks through the memory of those that are there.
 
 use std::collections::VecDeque;
 use std::time::Duration;
