@@ -2,8 +2,8 @@
 //! write waits for more than a chunk, and no more than that is held beside what came. One small write then names it as the
 //! item's data so far, and the entry takes that over. What is cut off in between is a content that was never completed.
 
+use gander_model::Hash;
 use gander_model::updates::Joiner;
-use gander_model::{Hash, SessionId};
 use rusqlite::params;
 
 use crate::blobs::{self, CHUNK_BYTES, NewContent};
@@ -136,15 +136,11 @@ impl Tx<'_> {
             Some(newest) if ahead.bytes == 0 => newest,
             _ => self.grow(part, None, ahead.size, ahead.bytes)?.1,
         };
-        self.name_beside(part.session, part, revision, hash)
-    }
-
-    fn name_beside(&mut self, session: SessionId, part: &ItemPart<'_>, revision: i64, hash: Hash) -> Result<()> {
         self.conn
             .prepare_cached(
                 "UPDATE open_items SET data_revision = ?3, data_hash = ?4 WHERE session_id = ?1 AND item = ?2",
             )?
-            .execute(params![session.as_bytes(), part.item.as_bytes(), revision, hash.0])?;
+            .execute(params![part.session.as_bytes(), part.item.as_bytes(), revision, hash.0])?;
         Ok(())
     }
 }

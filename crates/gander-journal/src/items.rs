@@ -27,6 +27,8 @@ pub struct ItemRow {
     pub kind: Kind,
     pub at_ms: i64,
     pub first_revision: i64,
+    /// Where a large one's data lies beside the entries, and up to which of its parts.
+    pub beside: Option<(i64, Hash)>,
 }
 
 /// An item's newest part.
@@ -42,7 +44,7 @@ pub struct Newest {
 /// At each revision that is a multiple of this, the rows of `open_items` are brought up to date.
 const SETTLE: i64 = 256;
 
-const COLUMNS: &str = "item, turn_id, ord, kind, at_ms, first_revision";
+const COLUMNS: &str = "item, turn_id, ord, kind, at_ms, first_revision, data_revision, data_hash";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<ItemRow> {
     Ok(ItemRow {
@@ -52,6 +54,10 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<ItemRow> {
         kind: Kind::new(row.get_ref(3)?.as_str().unwrap_or_default()),
         at_ms: row.get(4)?,
         first_revision: row.get(5)?,
+        beside: match row.get(6)? {
+            Some(up_to) => Some((up_to, hash_at(row, 7)?)),
+            None => None,
+        },
     })
 }
 
@@ -84,22 +90,11 @@ pub fn newest(conn: &Connection, session: SessionId, item: ItemId) -> rusqlite::
     })
 }
 
-/// Where a large item's data lies beside the entries, and up to which of its parts.
-fn beside(conn: &Connection, session: SessionId, item: ItemId) -> rusqlite::Result<Option<(i64, Hash)>> {
-    conn.prepare_cached(
-        "SELECT data_revision, data_hash FROM open_items WHERE session_id = ?1 AND item = ?2 AND data_hash IS NOT NULL",
-    )?
-    .query_row(params![session.as_bytes(), item.as_bytes()], |row| Ok((row.get(0)?, hash_at(row, 1)?)))
-    .optional()
-}
-
 /// Whether nothing of an item is to be put beside the entries yet: all of it lies there, or it is not open.
 pub fn is_beside(conn: &Connection, session: SessionId, item: ItemId) -> rusqlite::Result<bool> {
-    if row(conn, session, item)?.is_none() {
-        return Ok(true);
-    }
+    let Some(row) = row(conn, session, item)? else { return Ok(true) };
     let newest = newest(conn, session, item)?;
-    Ok(beside(conn, session, item)?.is_some_and(|(up_to, _)| up_to == newest.revision))
+    Ok(row.beside.is_some_and(|(up_to, _)| up_to == newest.revision))
 }
 
 /// All that an open item has: arrays of updates, in their order.
@@ -115,9 +110,8 @@ pub struct SoFar {
 pub fn so_far(conn: &Connection, session: SessionId, item: ItemId) -> Result<Option<SoFar>, ReadError> {
     let Some(row) = row(conn, session, item)? else { return Ok(None) };
     let newest = newest(conn, session, item)?;
-    let beside = beside(conn, session, item)?;
-    let parts = parts(conn, newest, beside)?;
-    Ok(Some(SoFar { newest, kind: row.kind, beside: beside.map(|(_, hash)| hash), parts }))
+    let parts = parts(conn, newest, row.beside)?;
+    Ok(Some(SoFar { newest, kind: row.kind, beside: row.beside.map(|(_, hash)| hash), parts }))
 }
 
 fn parts(conn: &Connection, newest: Newest, beside: Option<(i64, Hash)>) -> Result<Vec<String>, ReadError> {
@@ -144,8 +138,8 @@ fn parts(conn: &Connection, newest: Newest, beside: Option<(i64, Hash)>) -> Resu
 }
 
 /// An open item's parts put together.
-fn data(conn: &Connection, session: SessionId, item: ItemId) -> Result<Box<RawValue>, ReadError> {
-    let parts = parts(conn, newest(conn, session, item)?, beside(conn, session, item)?)?;
+fn data(conn: &Connection, newest: Newest, beside: Option<(i64, Hash)>) -> Result<Box<RawValue>, ReadError> {
+    let parts = parts(conn, newest, beside)?;
     Ok(updates::join(parts.iter().flat_map(|part| updates_in(part))))
 }
 
@@ -162,7 +156,7 @@ pub fn open_items(conn: &Connection, session: SessionId) -> Result<Vec<OpenItem>
 /// An open item with all that has arrived.
 pub fn open_item(conn: &Connection, session: SessionId, row: ItemRow) -> Result<OpenItem, ReadError> {
     let newest = newest(conn, session, row.item)?;
-    let mut all = data(conn, session, row.item)?;
+    let mut all = data(conn, newest, row.beside)?;
     if row.kind == Kind::PERMISSION
         && let Some(only) = updates_in(all.get()).first().map(|only| (*only).to_owned())
     {
@@ -338,14 +332,13 @@ impl Tx<'_> {
 
     fn close_item(&mut self, session: SessionId, row: &ItemRow, interrupted: bool) -> tx::Result<Head> {
         let newest = newest(self.conn, session, row.item)?;
-        let beside = beside(self.conn, session, row.item)?;
-        let known = match beside.filter(|(up_to, _)| *up_to == newest.revision) {
+        let known = match row.beside.filter(|(up_to, _)| *up_to == newest.revision) {
             Some((_, hash)) => blobs::info(self.conn, hash)?,
             None => None,
         };
         let data = match known {
             Some(whole) => Data::Ref(DataRef { hash: whole.hash, bytes: whole.bytes }),
-            None => Data::Inline(data(self.conn, session, row.item)?),
+            None => Data::Inline(data(self.conn, newest, row.beside)?),
         };
         let mut body = Body::new(By::Agent, data);
         body.interrupted = interrupted;
@@ -358,13 +351,12 @@ impl Tx<'_> {
         body.item = Some(row.item);
         body.ord = Some(row.ord);
         body.origin_at_ms = (row.at_ms != self.now_ms).then_some(row.at_ms);
-        let beside = beside(self.conn, session, row.item)?;
         self.conn
             .prepare_cached("DELETE FROM open_items WHERE session_id = ?1 AND item = ?2")?
             .execute(params![session.as_bytes(), row.item.as_bytes()])?;
         let head = self.append(session, row.kind.clone(), body)?;
         // As a rule it is what the entry names.
-        if let Some((_, hash)) = beside {
+        if let Some((_, hash)) = row.beside {
             self.drop_unnamed(hash)?;
         }
         Ok(head)

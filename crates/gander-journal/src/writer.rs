@@ -250,7 +250,7 @@ impl Writer {
     fn next(&mut self) -> Result<Option<Message>, Failure> {
         let mut tries = 0;
         loop {
-            self.trust_log()?;
+            trust(&self.log)?;
             let pages = self.wal_pages.load(Ordering::Relaxed);
             let is_long = tries < IDLE_TRIES && pages > CHECKPOINT_PAGES;
             if !self.cut_owed && !is_long && !self.log.is_moving() {
@@ -268,10 +268,6 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => self.move_log()?,
             }
         }
-    }
-
-    fn trust_log(&self) -> Result<(), Failure> {
-        trust(&self.log)
     }
 
     fn wake_checkpoint(&self) {
@@ -364,7 +360,7 @@ impl Writer {
     }
 
     fn keep_wal_short(&mut self) -> Result<(), Failure> {
-        self.trust_log()?;
+        trust(&self.log)?;
         let pages = self.wal_pages.load(Ordering::Relaxed);
         let left = self.log.left(pages);
         if pages > WAL_MAX_PAGES {
@@ -380,7 +376,7 @@ impl Writer {
     /// Empties the write-ahead log and its file. A checkpoint that runs beside is waited for, and so are readers, but
     /// not for ever: then it is owed, and tried again in the next pause.
     fn truncate_wal(&mut self) -> Result<(), Failure> {
-        self.trust_log()?;
+        trust(&self.log)?;
         self.cut_log().map_err(Failure::Fault)?;
         if self.cut_owed {
             tracing::warn!("a reader kept the write-ahead log from being cut; it is cut in the next pause");

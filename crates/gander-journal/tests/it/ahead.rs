@@ -11,7 +11,7 @@ use gander_journal::{
 use gander_model::{ItemId, Kind, SessionId, updates};
 use serde_json::value::RawValue;
 
-use crate::support::{Bench, TestClock, bench, chunk, ended, json, options, send, turn_id};
+use crate::support::{Bench, TestClock, bench, chunk, ended, json, options, send, turn_id, wait_until};
 
 const ITEM: ItemId = ItemId::from_bytes([1; 16]);
 
@@ -229,10 +229,7 @@ fn g01_a_commit_of_unknown_outcome_among_the_pieces_leaves_one_whole_item() {
         watched.begin(&bench);
         let update = output(3_000_000);
         let mut content = NewContent::default();
-        let heal = || {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            runtime.block_on(bench.journal.status().wait_for(|saving| *saving == Saving::Yes)).unwrap();
-        };
+        let heal = || wait_until(&bench.journal, |saving| *saving == Saving::Yes);
         let ahead = loop {
             match put(&bench, session, Kind::TOOL_CALL, &[&update], &mut content) {
                 Ok(ahead) => break ahead.unwrap(),

@@ -7,7 +7,7 @@ use gander_journal::{Bounds, Journal, Saving};
 use gander_model::{Body, By, Kind, SessionId};
 
 use crate::disk::{Failing, plug_in, set_failing, unplug_into};
-use crate::support::{Bench, Seeded, new_session, open, options};
+use crate::support::{Bench, Seeded, new_session, open, options, wait_until};
 
 /// Writes a note with this number; whether it was acknowledged.
 fn note(journal: &Journal, session: SessionId, n: u64, padding: usize) -> bool {
@@ -108,11 +108,6 @@ fn g01_a_power_cut_in_the_middle_of_commits_loses_nothing_acknowledged() {
     });
 }
 
-fn wait_until_saving(journal: &Journal) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(journal.status().wait_for(|saving| *saving == Saving::Yes)).unwrap();
-}
-
 /// However the disk fails: nothing is acknowledged meanwhile, it heals without a restart, and what was acknowledged
 /// before and after survives a power cut; a sync that failed is never believed later.
 #[test]
@@ -136,7 +131,7 @@ fn g01_a_failing_disk_loses_nothing_acknowledged_and_heals() {
             check(&acknowledged, &notes(&bench.journal, session));
             check(&acknowledged, &after_power_cut(session, || false));
             set_failing(Failing::No);
-            wait_until_saving(&bench.journal);
+            wait_until(&bench.journal, |saving| *saving == Saving::Yes);
             n += 1;
             assert!(note(&bench.journal, session, n, 500), "{failing:?} round {round}");
             acknowledged.push(n);
@@ -201,7 +196,7 @@ fn g01_a_failed_sync_of_the_database_stops_the_journal_and_loses_nothing() {
         check(&acknowledged, &after_power_cut(session, || false));
         // The engine would believe the next sync.
         set_failing(Failing::No);
-        wait_until_saving(&bench.journal);
+        wait_until(&bench.journal, |saving| *saving == Saving::Yes);
         check(&acknowledged, &after_power_cut(session, || false));
         // Enough for the log to begin anew, several times.
         for n in n + 1..n + 400 {

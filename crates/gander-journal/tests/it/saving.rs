@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use gander_journal::{Faults, Journal, Options, Saving, WriteError};
 
-use crate::support::{Bench, json, options, send, transcript, turn_id};
+use crate::support::{Bench, json, options, send, transcript, turn_id, wait_until};
 
 #[derive(Default)]
 struct Broken {
@@ -41,11 +41,6 @@ fn broken() -> (Bench, Arc<Broken>) {
     let faults = Arc::new(Broken::default());
     let journal = Journal::open(dir.path(), Options { faults: faults.clone(), ..options(1) }).unwrap();
     (Bench { dir, journal }, faults)
-}
-
-fn wait_until(journal: &Journal, wanted: impl FnMut(&Saving) -> bool) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(journal.status().wait_for(wanted)).unwrap();
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use gander_journal::{Clock, Journal, NewSession, Options, Random, Send, TurnEnd, TurnPhase, WhenBusy, WriteError};
+use gander_journal::{
+    Clock, Journal, NewSession, Options, Random, Saving, Send, TurnEnd, TurnPhase, WhenBusy, WriteError,
+};
 use gander_model::{Head, Kind, SessionId, TurnId, WindowId};
 use serde_json::value::RawValue;
 use tempfile::TempDir;
@@ -241,6 +243,12 @@ pub fn tamper<T>(dir: &Path, work: impl FnOnce(&rusqlite::Connection) -> T) -> T
     let done = work(&conn);
     triggers.iter().for_each(|(_, sql)| conn.execute_batch(sql).unwrap());
     done
+}
+
+/// Waits until whether the journal saves is as wanted.
+pub fn wait_until(journal: &Journal, wanted: impl FnMut(&Saving) -> bool) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(journal.status().wait_for(wanted)).unwrap();
 }
 
 /// Waits for something that another thread does.
