@@ -62,6 +62,14 @@ test('a language comes with what may stand in it, by whichever of its names', as
   expect(highlightNow('x', 'no such language')).toBe(null);
 });
 
+test('a fence may be named like what every object has', async () => {
+  await loadLanguage('json');
+  for (const name of ['constructor', '__proto__', 'toString', 'valueOf']) {
+    await loadLanguage(name);
+    expect([isReady(name), highlightNow('x', name)]).toEqual([true, null]);
+  }
+});
+
 describe('terminals', () => {
   test('colours become classes, everything else is dropped', () => {
     const { spans } = terminalLine('\u001b[1;31mred\u001b[0m plain\u001b[2K\u001b]0;title\u0007');

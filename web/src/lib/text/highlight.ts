@@ -6,7 +6,8 @@ import type { HLJSApi, LanguageFn } from 'highlight.js';
 
 type Grammar = () => Promise<{ default: LanguageFn }>;
 
-const GRAMMARS: Record<string, Grammar> = {
+// Maps: an agent names its fences as it likes, `constructor` too.
+const GRAMMARS = new Map<string, Grammar>(Object.entries({
   bash: () => import('highlight.js/lib/languages/bash'),
   c: () => import('highlight.js/lib/languages/c'),
   cpp: () => import('highlight.js/lib/languages/cpp'),
@@ -42,10 +43,10 @@ const GRAMMARS: Record<string, Grammar> = {
   wasm: () => import('highlight.js/lib/languages/wasm'),
   xml: () => import('highlight.js/lib/languages/xml'),
   yaml: () => import('highlight.js/lib/languages/yaml'),
-};
+}));
 
 /** What may stand inside of a language. */
-const PARTS: Record<string, string[]> = {
+const PARTS = new Map(Object.entries({
   javascript: ['xml', 'css', 'graphql'],
   typescript: ['xml', 'css', 'graphql'],
   xml: ['css', 'javascript'],
@@ -54,41 +55,41 @@ const PARTS: Record<string, string[]> = {
   'python-repl': ['python'],
   shell: ['bash'],
   yaml: ['ruby'],
-};
+}));
 
 /** Other names that a fence, or the end of a file's name, has for a language. */
-const NAMES: Record<string, string> = {};
+const NAMES = new Map<string, string>();
 for (const [language, names] of Object.entries({
   bash: 'sh zsh', c: 'h', cpp: 'cc c++ h++ hpp hh hxx cxx', csharp: 'cs c#', diff: 'patch', go: 'golang', graphql: 'gql', ini: 'toml', java: 'jsp',
   javascript: 'js jsx mjs cjs', json: 'jsonc json5', kotlin: 'kt kts', makefile: 'mk mak make', markdown: 'md mkd', objectivec: 'mm objc obj-c',
   perl: 'pl pm', python: 'py gyp ipython', 'python-repl': 'pycon', ruby: 'rb gemspec irb', rust: 'rs', shell: 'console shellsession',
   typescript: 'ts tsx mts cts', vbnet: 'vb', xml: 'html xhtml svg plist svelte vue rss xsl', yaml: 'yml',
-})) for (const name of names.split(' ')) NAMES[name] = language;
+})) for (const name of names.split(' ')) NAMES.set(name, language);
 
 const LARGEST = 200_000;
 
 let highlighter: HLJSApi | null = null;
 const loading = new Map<string, Promise<void>>();
 
-const named = (language: string) => NAMES[language.toLowerCase()] ?? language.toLowerCase();
+const named = (language: string) => NAMES.get(language.toLowerCase()) ?? language.toLowerCase();
 
 export const languageOf = (path: string): string => named(path.split('.').pop() ?? '');
 
 /** Whether nothing more has to be loaded to colour this language, be it that nothing colours it. */
 export const isReady = (language: string): boolean => {
   const name = named(language);
-  return !GRAMMARS[name] || highlighter?.getLanguage(name) !== undefined;
+  return !GRAMMARS.has(name) || highlighter?.getLanguage(name) !== undefined;
 };
 
 /** Loads what colours a language, and what may stand in it. */
 export async function loadLanguage(language: string): Promise<void> {
   const wanted = [named(language)];
-  for (const name of wanted) wanted.push(...(PARTS[name] ?? []).filter((part) => !wanted.includes(part)));
+  for (const name of wanted) wanted.push(...(PARTS.get(name) ?? []).filter((part) => !wanted.includes(part)));
   await Promise.all(wanted.map((name) => loadOne(name)));
 }
 
 function loadOne(name: string): Promise<void> {
-  const grammar = GRAMMARS[name];
+  const grammar = GRAMMARS.get(name);
   if (!grammar) return Promise.resolve();
   const known = loading.get(name);
   if (known) return known;
