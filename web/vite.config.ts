@@ -8,8 +8,6 @@ export default defineConfig(({ mode }) => ({
   define: { __FAKE__: JSON.stringify(mode === 'fake' || mode === 'test') },
   build: {
     target: 'es2022',
-    // The oldest ones with light-dark(): for older ones each colour became two variables.
-    cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     sourcemap: false,
