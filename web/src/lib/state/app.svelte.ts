@@ -408,7 +408,10 @@ export class App {
     const before = this.window?.scroll;
     if (before?.session_id === scroll.session_id && before.seq === scroll.seq && before.offset === scroll.offset) return;
     if (this.window) this.window = { ...this.window, scroll };
-    await this.backend.patchWindow(this.windowId, { scroll }).catch(() => undefined);
+    await this.backend.patchWindow(this.windowId, { scroll }).catch(() => {
+      // What was not written down is, the next time.
+      if (this.window?.scroll === scroll) this.window = { ...this.window, scroll: before ?? null };
+    });
   }
 
   async focusElsewhere(): Promise<void> {
