@@ -66,7 +66,7 @@ test('a conversation opens at its end, and only the reader leaves it', async (t)
   await page.getByTestId('permission').waitFor();
   await log.hover();
   await page.mouse.wheel(0, -2000);
-  await page.getByText('Waits for your answer').filter({ visible: true }).waitFor();
+  await page.getByTestId('new-below').getByText('Waits for your answer').waitFor();
   await until('the place to be kept', async () => ((await gander.get('windows')).windows[0].scroll?.seq ?? 0) > 0);
   await page.reload();
   await page.getByTestId('new-below').getByText('Waits for your answer').click();

@@ -14,8 +14,6 @@ mod growth;
 mod inspect;
 mod lists;
 mod mend;
-#[cfg(feature = "format-2")]
-mod migration;
 mod names_links;
 mod power;
 mod random;

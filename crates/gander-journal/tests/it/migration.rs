@@ -1,5 +1,4 @@
-//! From format 1 to this version's: one transaction, all or nothing, however it is cut off. Without a later format
-//! (`--features format-2`) there is nothing to migrate, and the tests of it are not there.
+//! From format 1 to this version's: one transaction, all or nothing, however it is cut off.
 
 use std::fs;
 use std::io;
