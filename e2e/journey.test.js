@@ -170,6 +170,6 @@ test('32 tabs of one browser stay live at once', async (t) => {
     await prompt(pages[index], `/echo tab ${index} is live`);
     await pages[index].locator('[data-kind=message]', { hasText: `tab ${index} is live` }).waitFor();
   }
-  for (const page of pages) assert.equal(await page.getByTestId('window').getAttribute('data-connection'), 'live');
+  for (const page of pages) await ready(page);
   assert.deepEqual(problems, []);
 });

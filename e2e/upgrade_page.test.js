@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { browser, enter, openWindow, picture, prompt, ready } from './lib/browser.js';
+import { browser, enter, leaveEnd, openWindow, picture, prompt, ready } from './lib/browser.js';
 import { Gander } from './lib/gander.js';
 import { projectIn, temporaryHome } from './lib/places.js';
 import { until } from './lib/until.js';
@@ -41,8 +41,7 @@ test('a page of another version saves its draft, loads itself again once, and is
 
   // In the middle of the conversation, and in the middle of a word.
   const log = told.getByTestId('conversation');
-  await log.hover();
-  await told.mouse.wheel(0, -600);
+  await leaveEnd(told, 600);
   await until('a place in the middle', async () => ((await gander.get(`windows/${window}`)).scroll?.seq ?? 0) > 0);
   const text = 'a thought\nthat goes on';
   await told.getByTestId('composer-text').fill(text);
@@ -58,8 +57,7 @@ test('a page of another version saves its draft, loads itself again once, and is
   await ready(told);
   const field = told.getByTestId('composer-text');
   await until('the draft', async () => (await field.inputValue()) === text);
-  await until('the focus', async () => field.evaluate((node) => document.activeElement === node));
-  assert.deepEqual(await field.evaluate((node) => [node.selectionStart, node.selectionEnd]), [4, 9]);
+  await until('the focus and what was selected', async () => field.evaluate((node) => document.activeElement === node && node.selectionStart === 4 && node.selectionEnd === 9));
   await until('the place', async () => Math.abs((await log.evaluate((node) => node.scrollTop)) - top) < 40);
 
   // The page that came is of the old version still: it says so instead of loading itself for ever.

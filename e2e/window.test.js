@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { browser, enter, openWindow, picture, prompt } from './lib/browser.js';
+import { browser, enter, fromEnd, leaveEnd, openWindow, picture, prompt } from './lib/browser.js';
 import { Gander } from './lib/gander.js';
 import { projectIn, temporaryHome } from './lib/places.js';
 import { until } from './lib/until.js';
@@ -15,14 +15,19 @@ async function served(t) {
   const { context, problems } = await browser(t);
   const page = await enter(context, gander);
   const log = page.getByTestId('conversation');
-  const ended = (n) => until(`${n} ended turns`, async () => (await gander.entries(await session())).filter((entry) => entry.kind === 'turn_ended').length === n);
   const session = () => page.getByTestId('window').getAttribute('data-session-id');
-  const left = () => log.evaluate((node) => node.scrollHeight - node.scrollTop - node.clientHeight);
-  return { gander, context, problems, page, log, ended, session, left };
+  // In the journal, and in the page, which hears of it later.
+  const ended = async (n) => {
+    const id = await session();
+    await until(`${n} ended turns`, async () => (await gander.entries(id)).filter((entry) => entry.kind === 'turn_ended').length === n);
+    await until('the page to have them', async () => (await page.getByTestId('saved-mark').getAttribute('data-seq')) === String((await gander.session(id)).head.seq));
+    await page.getByTestId('stop').waitFor({ state: 'detached' });
+  };
+  return { gander, context, problems, page, log, ended, session };
 }
 
 test('a conversation opens at its end, and only the reader leaves it', async (t) => {
-  const { gander, problems, page, log, ended, left } = await served(t);
+  const { gander, problems, page, log, ended } = await served(t);
   for (let n = 1; n <= 4; n++) {
     await prompt(page, '/markdown');
     await ended(n);
@@ -31,25 +36,21 @@ test('a conversation opens at its end, and only the reader leaves it', async (t)
   for (let n = 0; n < 3; n++) {
     await page.reload();
     await page.locator('[data-kind=message] .hljs-keyword').first().waitFor();
-    await until('the end', async () => (await left()) < 2);
+    await until('the end', async () => (await fromEnd(page)) < 2);
   }
 
-  await log.hover();
-  await page.mouse.wheel(0, -900);
-  await until('the reader to have left the end', async () => (await left()) > 500);
+  await leaveEnd(page, 900);
   await prompt(page, '/echo down here');
   // Sending goes to the end. Up again: what comes now is announced, and nothing moves.
-  await until('the end', async () => (await left()) < 2);
+  await until('the end', async () => (await fromEnd(page)) < 2);
   await ended(5);
-  await log.hover();
-  await page.mouse.wheel(0, -900);
-  await until('the reader to have left the end', async () => (await left()) > 500);
+  await leaveEnd(page, 900);
   const there = await log.evaluate((node) => node.scrollTop);
-  // By the interface that a script uses, so that nothing in this window asks for the end.
+  // By the interface that a script uses, so that nothing in this window asks for the end. It goes on until it is stopped.
   const id = await page.getByTestId('window').getAttribute('data-session-id');
   const sent = await page.evaluate(async (session) => {
     const { session: now } = await (await fetch(`/api/v1/sessions/${session}`)).json();
-    const body = { turn_id: crypto.randomUUID(), expected_head: now.head, content: [{ type: 'text', text: '/stream 400 chunks 5 ms' }] };
+    const body = { turn_id: crypto.randomUUID(), expected_head: now.head, content: [{ type: 'text', text: '/stream 400 chunks 5 ms\n/delay 900000' }] };
     return (await fetch(`/api/v1/sessions/${session}/turns`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })).status;
   }, id);
   assert.equal(sent, 202);
@@ -57,15 +58,15 @@ test('a conversation opens at its end, and only the reader leaves it', async (t)
   await picture(page, 'new-below');
   assert.equal(await log.evaluate((node) => node.scrollTop), there);
   await page.getByTestId('new-below').click();
-  await until('the end', async () => (await left()) < 2);
+  await until('the end', async () => (await fromEnd(page)) < 2);
   await page.getByTestId('new-below').waitFor({ state: 'detached' });
+  await page.getByTestId('stop').click();
 
   // A question that waits out of sight says so, also after the place was restored.
   await ended(6);
   await prompt(page, '/permission');
   await page.getByTestId('permission').waitFor();
-  await log.hover();
-  await page.mouse.wheel(0, -2000);
+  await leaveEnd(page, 2000);
   await page.getByTestId('new-below').getByText('Waits for your answer').waitFor();
   await until('the place to be kept', async () => ((await gander.get('windows')).windows[0].scroll?.seq ?? 0) > 0);
   await page.reload();
@@ -98,7 +99,7 @@ test('each window keeps how it is divided', async (t) => {
 });
 
 test('pictures open larger, and a turn that was continued is one line', async (t) => {
-  const { gander, problems, page, ended } = await served(t);
+  const { gander, problems, page, log, ended } = await served(t);
   await prompt(page, '/image');
   await ended(1);
   const small = page.locator('[data-kind=message]').getByTestId('picture');
@@ -115,7 +116,7 @@ test('pictures open larger, and a turn that was continued is one line', async (t
   await gander.kill();
   await gander.start();
   await page.getByTestId('continue').click();
-  await page.getByText('Continued from where it was cut off').first().waitFor();
+  await log.getByText('Continued from where it was cut off').first().waitFor();
   await page.getByTestId('working').waitFor({ state: 'detached' });
   await page.keyboard.press('Alt+o');
   const outline = page.getByTestId('panel');
@@ -175,6 +176,8 @@ test('in a narrow window the list lies over the conversation, and goes when some
   const first = await session();
   await gander.api('PATCH', `sessions/${first}`, { name: 'Herons' });
   await page.getByTestId('new-chat').click();
+  await until('a new chat', async () => (await session()) !== first);
+  await page.getByTestId('title').waitFor();
   await page.setViewportSize({ width: 480, height: 800 });
   await page.getByTestId('sidebar').waitFor({ state: 'detached' });
   await page.keyboard.press('Alt+b');
@@ -182,7 +185,8 @@ test('in a narrow window the list lies over the conversation, and goes when some
   await page.keyboard.press('Escape');
   await page.getByTestId('sidebar').waitFor({ state: 'detached' });
 
-  // The list knows names; what was said is one step further.
+  // The list knows names; what was said is one step further, and in the index a moment after it was said.
+  await until('the index', async () => (await gander.get(`search?q=${encodeURIComponent('heron stands')}`)).results.length > 0);
   await page.keyboard.press('Alt+s');
   await page.getByTestId('session-search').fill('heron stands');
   await page.getByTestId('search-inside').click();
@@ -207,13 +211,21 @@ test('a session moves to another window with what is typed, to a new one, and ba
   const shows = (where, id) => until(`window ${where} on ${id}`, async () => (await gander.get(`windows/${where}`)).session_id === id);
   const field = (of) => of.getByTestId('composer-text');
 
+  // What a page lists as not shown gets a tab of its own, so it has to have heard of the other one's.
+  const shown = (id) => page.getByTestId('move-dialog').locator(`[data-window-id="${id}"]`).filter({ hasNotText: 'not shown' });
+  // A notice goes after ten seconds, which a slow machine needs for what is looked at meanwhile: here it stays.
+  await page.evaluate(() => {
+    const { setTimeout } = globalThis;
+    globalThis.setTimeout = (run, ms, ...more) => setTimeout(run, ms === 10_000 ? 600_000 : ms, ...more);
+  });
+
   // From the menu of its row in the list.
   await field(page).fill('half a thought');
   await page.locator(`[data-testid=session-row][data-session-id="${moved}"]`).click({ button: 'right' });
   await page.getByTestId('move').filter({ visible: true }).click();
-  await page.getByTestId('move-dialog').locator(`[data-window-id="${second}"]`).waitFor();
+  await shown(second).waitFor();
   await picture(page, 'move-dialog');
-  await page.getByTestId('move-dialog').locator(`[data-window-id="${second}"]`).click();
+  await shown(second).click();
   await shows(second, moved);
   await other.getByTestId('title').getByText('Herons').waitFor();
   await until('what was typed, in the other window', async () => (await field(other).inputValue()) === 'half a thought');
@@ -226,7 +238,8 @@ test('a session moves to another window with what is typed, to a new one, and ba
   await shows(first.id, moved);
   await until('what was typed, back', async () => (await field(page).inputValue()) === 'half a thought');
 
-  // By the keyboard, into a window of its own.
+  // By the keyboard, into a window of its own. The key is for the session that the title names.
+  await page.getByTestId('title').getByText('Herons').waitFor();
   await page.keyboard.press('Alt+m');
   await page.getByTestId('move-dialog').waitFor();
   const [popup] = await Promise.all([context.waitForEvent('page'), page.keyboard.press('Enter')]);
@@ -235,7 +248,12 @@ test('a session moves to another window with what is typed, to a new one, and ba
   assert.equal((await gander.get('windows')).windows.filter((window) => window.open).length, 3);
   await until('the new chat again', async () => (await session()) === left);
 
-  // And from there to here, by the question that a session shown elsewhere asks.
+  // And from there to here, by the question that a session shown elsewhere asks: once this page has heard that it is shown.
+  await page.getByTestId('title').getByText('New chat').waitFor();
+  await page.keyboard.press('Alt+m');
+  await shown(new URL(popup.url()).pathname.split('/').at(-1)).waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByTestId('move-dialog').waitFor({ state: 'detached' });
   await page.locator(`[data-testid=session-row][data-session-id="${moved}"]`).click();
   await page.getByTestId('move-here').waitFor();
   await picture(page, 'elsewhere');

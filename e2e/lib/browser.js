@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { chromium as playwright } from 'playwright-core';
 import { ARTEFACTS, chromium } from './places.js';
-import { PATIENCE_MS } from './until.js';
+import { PATIENCE_MS, until } from './until.js';
 
 const FLAGS = [
   '--no-sandbox',
@@ -38,7 +38,7 @@ export async function enter(context, gander) {
   const { url } = await gander.post('auth/codes');
   const page = await context.newPage();
   await page.goto(url);
-  await page.getByTestId('window').waitFor();
+  await ready(page);
   return page;
 }
 
@@ -50,16 +50,42 @@ export async function openWindow(context, gander, window) {
   return page;
 }
 
-/** Waits until a page shows its window and hears of changes. */
+/** Waits until a page shows its window with its session, and hears of changes. */
 export async function ready(page) {
   await page.locator('[data-testid=window][data-connection=live]').waitFor();
+  await page.getByTestId('title').waitFor();
   await page.getByTestId('composer-text').waitFor();
 }
 
-/** Types a prompt and sends it, as a person does. */
+/** Types a prompt and sends it, as a person does; done when it is taken and the field is free for the next one. */
 export async function prompt(page, text) {
-  await page.getByTestId('composer-text').fill(text);
+  const field = page.getByTestId('composer-text');
+  // The title comes with the session; before that there is nothing to send to.
+  await page.getByTestId('title').waitFor();
+  await field.fill(text);
   await page.getByTestId('send').click();
+  await until('the prompt to be taken', async () => (await field.isEditable()) && (await field.inputValue()) === '');
+}
+
+/** How far a conversation is from its end, in pixels, once nothing in it moves any more. */
+export const fromEnd = (page) =>
+  page.getByTestId('conversation').evaluate(async (node) => {
+    const place = () => `${node.scrollTop} ${node.scrollHeight} ${node.clientHeight}`;
+    const frame = () => new Promise((go) => requestAnimationFrame(go));
+    for (let same = 0, last = ''; same < 10; same = place() === last ? same + 1 : 0) {
+      last = place();
+      await frame();
+    }
+    return node.scrollHeight - node.scrollTop - node.clientHeight;
+  });
+
+/** Scrolls a conversation up, as a reader does: a page that is just coming into its height takes the first turn of the wheel back. */
+export async function leaveEnd(page, pixels) {
+  await page.getByTestId('conversation').hover();
+  await until('the reader to have left the end', async () => {
+    await page.mouse.wheel(0, -pixels);
+    return (await fromEnd(page)) > pixels / 2;
+  });
 }
 
 /** The texts of a page's entries of a kind. */
