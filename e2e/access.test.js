@@ -40,7 +40,6 @@ test('no serious barrier in the main states, light and dark', async (t) => {
   };
   const ended = (n) => page.locator('[data-testid=entry][data-kind=turn_ended]').nth(n).waitFor({ state: 'attached' });
 
-  await page.getByTestId('composer-text').waitFor();
   await look('first run');
   await prompt(page, '/echo hello **there**, `code` and a [link](https://example.com)');
   await ended(0);
@@ -67,6 +66,7 @@ test('no serious barrier in the main states, light and dark', async (t) => {
   await page.locator('[data-testid=entry][data-kind=prompt]').first().hover();
   await page.locator('[data-testid=entry][data-kind=prompt]').first().getByTestId('entry-menu').click();
   await page.getByTestId('erase').filter({ visible: true }).click();
+  await page.getByTestId('erase-dialog').waitFor();
   await look('the erase dialog');
   await page.keyboard.press('Escape');
   await page.keyboard.press('Control+k');
@@ -74,6 +74,7 @@ test('no serious barrier in the main states, light and dark', async (t) => {
   await look('the palette');
   await page.keyboard.press('Escape');
   await page.keyboard.press('Alt+o');
+  await page.getByTestId('panel').waitFor();
   await look('the outline');
   await page.keyboard.press('Escape');
   await page.locator('[data-testid=session-row]').first().click({ modifiers: ['Control'] });
@@ -101,8 +102,6 @@ test('a chat, a permission and the palette by the keyboard alone', async (t) => 
   const { context, problems } = await browser(t);
   const page = await enter(context, gander);
   const focused = () => page.evaluate(() => document.activeElement?.getAttribute('data-testid') ?? document.activeElement?.tagName ?? '');
-  await page.getByTestId('composer-text').waitFor();
-
   // The prompt has the focus at the start, and what belongs to it follows in its order.
   await until('the focus in the prompt', async () => (await focused()) === 'composer-text');
   await page.keyboard.type('/edit notes.md: south => north');
@@ -112,6 +111,9 @@ test('a chat, a permission and the palette by the keyboard alone', async (t) => 
   await page.keyboard.press('Alt+1');
   await page.locator('[data-testid=entry][data-kind=turn_ended]').waitFor({ state: 'attached' });
   assert.match(readFileSync(join(project, 'notes.md'), 'utf8'), /north/);
+  // The way to stop it stands among the buttons until the page has heard that nothing runs.
+  await page.getByTestId('stop').waitFor({ state: 'detached' });
+  await page.locator('[data-testid=composer-text]:not([readonly])').waitFor();
 
   await page.keyboard.type('a draft');
   await page.keyboard.press('Tab');

@@ -89,6 +89,8 @@ test('a session whose folder was moved goes on in its new place', async (t) => {
   await picture(again, 'folder-gone');
   await again.getByTestId('choose-another-folder').click();
   await again.getByTestId('folder-picker').getByRole('button', { name: 'elsewhere' }).click();
+  const path = again.getByTestId('folder-picker').getByLabel('Folder', { exact: true });
+  await until('that folder in the dialog', async () => (await path.inputValue()) === moved);
   await again.getByTestId('folder-choose').click();
   await again.getByTestId('folder-gone').waitFor({ state: 'detached' });
 
@@ -102,12 +104,14 @@ test('a session whose folder was moved goes on in its new place', async (t) => {
 
   // A folder that is there can be changed too, and changed back.
   const third = join(home, 'third');
-  mkdirSync(third);
+  mkdirSync(join(third, 'of another name'), { recursive: true });
   await again.getByTestId('session-menu').click();
   await again.getByTestId('relink').click();
-  await again.getByTestId('folder-picker').getByLabel('Folder', { exact: true }).fill(third);
+  // It begins with where the session is, whatever was typed before it has read that.
+  await until('the folder in the dialog', async () => (await path.inputValue()) === moved);
+  await path.fill(third);
   await again.keyboard.press('Enter');
-  await again.getByTestId('folder-picker').getByText('No folders in here').waitFor();
+  await again.getByTestId('folder-picker').getByRole('button', { name: 'of another name' }).waitFor();
   await again.getByTestId('folder-choose').click();
   await until('the folder', async () => (await gander.session(id)).cwd === third);
   await again.getByTestId('toast').getByRole('button', { name: 'Undo' }).click();
@@ -126,8 +130,13 @@ test('several sessions are archived, trashed and exported at once, and one undo 
     ids.push(await page.getByTestId('window').getAttribute('data-session-id'));
   }
   const row = (n) => page.locator(`[data-testid=session-row][data-session-id="${ids[n]}"]`);
+  // Its list is told of changes in their order: with a new name it has all that happened before.
+  const told = async (name) => {
+    await gander.api('PATCH', `sessions/${ids[0]}`, { name });
+    await row(0).filter({ hasText: name }).waitFor();
+  };
   const statuses = async () => (await Promise.all(ids.map((one) => gander.session(one)))).map((session) => session.status);
-  await row(0).waitFor();
+  await told('All are there');
 
   // Newest first: 4 is what the window shows. Ctrl takes single ones, Shift all between; neither opens anything.
   await row(3).click({ modifiers: ['Control'] });
@@ -146,6 +155,7 @@ test('several sessions are archived, trashed and exported at once, and one undo 
   await until('three archived', async () => (await statuses()).join() === 'active,archived,archived,archived,active');
   await page.getByTestId('toast').filter({ hasText: '3 sessions' }).getByRole('button', { name: 'Undo' }).click();
   await until('all back', async () => (await statuses()).every((status) => status === 'active'));
+  await told('All are back');
 
   // By the keyboard: from the row that the window shows, two more downward, and Delete.
   await row(4).focus();
