@@ -41,10 +41,11 @@ async function served(gander, version) {
 test('the next package is installed while five windows are open; it takes over when the answer has ended (G5, G6, G7, G10)', async (t) => {
   const { context, problems } = await browser(t);
   const { installation, gander, story } = await begin(t, context);
-  const status = await story.change(async () => {
+  const status = await story.change(async (finish) => {
     installation.install(packages().next);
     await told(story, 'waits');
     await picture(story.pages[FINISHED], 'installed-waits');
+    await finish();
     return served(gander, NEW);
   });
   await story.checked(status, OLD, NEW);
@@ -76,7 +77,7 @@ test('back by hand and installed again, several times in one home (G10, G11)', a
   for (let round = 0; round < 3; round += 1) {
     await t.test(`upgrade ${round + 1}, and back`, async () => {
       const status = await story.change(
-        async () => {
+        async (finish) => {
           installation.install(packages().next);
           if (round === 0) {
             await told(story, 'waits');
@@ -87,6 +88,7 @@ test('back by hand and installed again, several times in one home (G10, G11)', a
             await gander.post('upgrade/installed/now');
           }
           // The answer would never end: it is interrupted in a window, to be continued.
+          await finish();
           await story.pages[BUSY].getByTestId('handover-interrupt').click();
           return served(gander, NEW);
         },
@@ -96,7 +98,7 @@ test('back by hand and installed again, several times in one home (G10, G11)', a
       await prompt(story.pages[FINISHED], `/echo written in the new version, ${round}`);
       await story.pages[FINISHED].locator('[data-kind=message]', { hasText: `written in the new version, ${round}` }).waitFor();
       await story.pages[FINISHED].getByTestId('stop').waitFor({ state: 'detached' });
-      await story.checked(await story.change(() => gander.upgrade('rollback')), NEW, OLD);
+      await story.checked(await story.change((finish) => gander.upgradeAfter('rollback', finish)), NEW, OLD);
       await story.pages[FINISHED].locator('[data-kind=message]', { hasText: `written in the new version, ${round}` }).waitFor();
       // The older package comes back too, while its version runs from where it was kept.
       installation.install(packages().old);
@@ -110,10 +112,15 @@ test('back by hand and installed again, several times in one home (G10, G11)', a
 test('put off, it takes over at the next start, behind a backup (G10)', async (t) => {
   const { context, problems } = await browser(t);
   const { installation, gander, story } = await begin(t, context);
+  // An answer that waits for a yes: it does not take over before that has ended, and by then it is put off.
+  await prompt(story.pages[BUSY], '/permission');
+  await story.pages[BUSY].getByTestId('permission').waitFor();
   installation.install(packages().next);
   await told(story, 'waits');
   await story.pages[BUSY].getByTestId('installed-later').click();
   for (const page of story.pages) await page.getByTestId('installed').waitFor({ state: 'detached' });
+  await story.pages[BUSY].getByTestId('permission-option').first().click();
+  await until('the end of the answer', async () => !(await gander.session(story.sessions[BUSY])).running);
   // The settings keep the offer.
   const page = story.pages[FINISHED];
   await page.getByTestId('settings').click();
@@ -140,8 +147,9 @@ test('a new version that dies while it takes over: the old one runs on, and does
   const { context, problems } = await browser(t);
   // Set for every process: only a version that takes over comes to that point.
   const { installation, gander, story } = await begin(t, context, { GANDER_FAULT: 'check:after' });
-  const status = await story.change(async () => {
+  const status = await story.change(async (finish) => {
     installation.install(packages().next);
+    await finish();
     await until('the way back', async () => (await gander.cli('upgrade', 'status', '--json')).json.last?.result === 'rolled_back');
     return served(gander, OLD);
   });

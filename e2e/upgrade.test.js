@@ -18,10 +18,10 @@ function begin(t, context) {
   return Story.begin(context, new Upgradable(t, home), home);
 }
 
-/** Upgrades or goes back; in every second round the answer is interrupted, which would never end. */
+/** Upgrades or goes back, which waits for the answer's end; in every second round the answer is interrupted, which would never end. */
 function change(story, what, round) {
   const interrupt = round % 2 === 1;
-  return story.change(() => story.gander.upgrade(what, ...(interrupt ? ['--interrupt'] : [])), { interrupt });
+  return story.change((finish) => (interrupt ? story.gander.upgrade(what, '--interrupt') : story.gander.upgradeAfter(what, finish)), { interrupt });
 }
 
 test('five times, each in a fresh home: everything is where it was (G5, G6, G7, G10)', async (t) => {

@@ -68,26 +68,34 @@ export class Story {
 
   /**
    * Changes the version in the middle of an answer and of a sentence, and compares. `how` does it, and gives what `upgrade status` says
-   * then; with `interrupt` it has the answer interrupted, which would not end by itself.
+   * then. The answer goes on until `how` calls what it is given, which waits for the sentence's end first; with `interrupt` `how` has
+   * the answer interrupted, which would never end.
    */
   async change(how, { interrupt = false } = {}) {
     const { gander, pages, sessions, ids } = this;
     const turns = (await gander.entries(sessions[BUSY])).filter((entry) => entry.kind === 'turn_ended').length;
-    // One that ends while the upgrade waits for it, or one that says nothing any more.
-    await prompt(pages[BUSY], interrupt ? '/stream 40 chunks 5 ms\n/hang' : '/stream 60 chunks 20 ms');
-    // It runs: whether a page that nobody looks at has drawn it yet is another matter.
-    await pages[BUSY].locator('[data-kind=message][data-open]').waitFor({ state: 'attached' });
-    const turn = (await gander.session(sessions[BUSY])).turn.id;
+    // One that says nothing any more, or one that waits for a yes and then comes to its end.
+    await prompt(pages[BUSY], interrupt ? '/stream 40 chunks 5 ms\n/hang' : '/stream 40 chunks 5 ms\n/permission\n/stream 20 chunks 5 ms');
+    // What a page that nobody looks at has drawn of it is another matter.
+    const { id: turn, permissions } = await until('the middle of an answer', async () => {
+      const { turn } = await gander.session(sessions[BUSY]);
+      const { open_items } = await gander.get(`sessions/${sessions[BUSY]}/entries`);
+      return turn && (interrupt ? JSON.stringify(open_items).includes('chunk 40 of 40') : turn.permissions.length === 1) && turn;
+    });
     this.thoughts += 1;
     const words = `Half a thought, ${this.thoughts}. `;
     this.draft += words;
     const before = await this.journal();
     await pages[WRITING].bringToFront();
     await pages[WRITING].getByTestId('composer-text').press('End');
-    const [status] = await Promise.all([
-      how(gander),
-      pages[WRITING].getByTestId('composer-text').pressSequentially(words),
-    ]);
+    const written = pages[WRITING].getByTestId('composer-text').pressSequentially(words);
+    const finish = async () => {
+      await written;
+      if (interrupt) return;
+      const yes = permissions[0].options.find((option) => option.kind === 'allow_once');
+      await gander.post(`sessions/${sessions[BUSY]}/permissions/${permissions[0].id}`, { option_id: yes.optionId });
+    };
+    const [status] = await Promise.all([how(finish), written]);
     const { version } = await gander.get('health');
     for (const page of pages) {
       await page.locator(`meta[name=gander-version][content="${version}"]`).waitFor({ state: 'attached' });
@@ -121,7 +129,7 @@ export class Story {
     assert.equal(ends.at(-1).body.turn, turn);
     assert.equal(ends.at(-1).body.data.state, interrupt ? 'interrupted' : 'ended');
     const said = answerOf(await gander.entries(sessions[BUSY]), turn);
-    assert.match(said, interrupt ? /chunk 1 of 40/ : /chunk 60 of 60/);
+    assert.match(said, interrupt ? /chunk 40 of 40/ : /chunk 40 of 40[^]*chunk 20 of 20/);
     return status;
   }
 

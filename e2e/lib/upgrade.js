@@ -90,4 +90,11 @@ export class Upgradable extends Gander {
     this.attach();
     return done.json;
   }
+
+  /** The same in the middle of an answer: `finish` has it end, once it is waited for. */
+  async upgradeAfter(what, finish) {
+    const waited = until('an upgrade that waits', async () => (await this.get('handover')).turns.length > 0);
+    const [status] = await Promise.all([this.upgrade(what), waited.then(finish)]);
+    return status;
+  }
 }
