@@ -111,10 +111,10 @@ async function run(t, { root, number, from, what, fault, victim, after_ms, again
   try {
     // All are copies of one journal, which keeps its port.
     await gander.start('--port', String(await freePort()));
-    // In the middle of an answer.
+    // In the middle of an answer, which would go on for longer than any of this takes.
     const shown = [];
     const following = await gander.follow((change) => shown.push(change.type));
-    const { turn_id } = await gander.send(from.busy, '/stream 4000 chunks 5 ms');
+    const { turn_id } = await gander.send(from.busy, '/stream 100000 chunks 5 ms');
     await until('some text', () => shown.includes('open_item'));
     await following.close();
     const before = await looks(gander);
