@@ -74,7 +74,10 @@ test('the next package is installed while five windows are open; it takes over w
 test('back by hand and installed again, several times in one home (G10, G11)', async (t) => {
   const { context, problems } = await browser(t);
   const { installation, gander, story } = await begin(t, context);
-  for (let round = 0; round < 3; round += 1) {
+  // A round begins with what the one before it left: after one that failed there is nothing to be said of the next.
+  let whole = true;
+  for (let round = 0; whole && round < 3; round += 1) {
+    whole = false;
     await t.test(`upgrade ${round + 1}, and back`, async () => {
       const status = await story.change(
         async (finish) => {
@@ -103,6 +106,7 @@ test('back by hand and installed again, several times in one home (G10, G11)', a
       // The older package comes back too, while its version runs from where it was kept.
       installation.install(packages().old);
       await until('that the same version is installed', async () => (await gander.get('upgrade')).installed === undefined);
+      whole = true;
     });
   }
   await story.close();

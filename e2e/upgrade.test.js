@@ -58,16 +58,21 @@ test('five times, each in a fresh home: everything is where it was (G5, G6, G7, 
 test('five times in one home, and back each time with what was written since (G10, G11)', async (t) => {
   const { context, problems } = await browser(t);
   const story = await begin(t, context);
-  for (let round = 0; round < 5; round += 1) {
+  // A round begins with what the one before it left: after one that failed there is nothing to be said of the next.
+  let whole = true;
+  for (let round = 0; whole && round < 5; round += 1) {
+    whole = false;
     await t.test(`upgrade ${round + 1}, and back`, async () => {
       await story.checked(await change(story, 'apply', round), OLD, NEW);
       // Something new in the new version, which the old one is to have.
       await prompt(story.pages[FINISHED], `/echo written in the new version, ${round}`);
       await story.pages[FINISHED].locator('[data-kind=message]', { hasText: `written in the new version, ${round}` }).waitFor();
       await story.pages[FINISHED].getByTestId('stop').waitFor({ state: 'detached' });
-      if (round === 4) return;
-      await story.checked(await change(story, 'rollback', round + 1), NEW, OLD);
-      await story.pages[FINISHED].locator('[data-kind=message]', { hasText: `written in the new version, ${round}` }).waitFor();
+      if (round < 4) {
+        await story.checked(await change(story, 'rollback', round + 1), NEW, OLD);
+        await story.pages[FINISHED].locator('[data-kind=message]', { hasText: `written in the new version, ${round}` }).waitFor();
+      }
+      whole = true;
     });
   }
   await story.close();
