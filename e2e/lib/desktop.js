@@ -24,6 +24,9 @@ export const alive = (pid) => {
 /** Where the page's draft is typed. */
 export const COMPOSER = '[data-testid=composer-text]';
 
+/** In the page: what is typed there is for the session that the title names, and nothing is being sent. */
+const WRITABLE = `document.querySelector('[data-testid=title]') && document.querySelector('${COMPOSER}')?.readOnly === false`;
+
 export class Desktop {
   constructor(t, home, display, environment = {}) {
     Object.assign(this, { t, display });
@@ -91,7 +94,7 @@ export class Desktop {
         await this.driver.show(handle);
         const page = await this.driver.execute(
           `const w = document.querySelector('[data-testid=window][data-connection=live]');
-           return w && document.querySelector('${COMPOSER}') ? w.dataset.windowId : null`,
+           return w && ${WRITABLE} ? w.dataset.windowId : null`,
         );
         if (page) handles.set(page, handle);
       }
@@ -183,6 +186,7 @@ const [SHIFT, ENTER, RELEASE] = ['\uE008', '\uE007', '\uE000'];
 /** Types in a window's page, as a person does. */
 export async function write(desktop, window, text) {
   const driver = await desktop.at(window);
+  await until('a field to write in', () => driver.execute(`return !!(${WRITABLE})`));
   for (const [index, line] of text.split('\n').entries()) {
     // The driver lets go of the keys that it holds at the end of what it was given.
     if (index > 0) await driver.type(COMPOSER, SHIFT + ENTER + RELEASE);
@@ -190,10 +194,24 @@ export async function write(desktop, window, text) {
   }
 }
 
+/** Sends what is typed in a window's page; done when it is taken. */
+export async function send(desktop, window) {
+  const driver = await desktop.at(window);
+  await driver.type(COMPOSER, ENTER);
+  await until('the prompt to be taken', () => driver.execute(`return !!(${WRITABLE}) && document.querySelector('${COMPOSER}').value === ''`));
+}
+
 /** Sends in a window's page, as a person does. */
 export async function prompt(desktop, window, text) {
   await write(desktop, window, text);
-  await desktop.driver.type(COMPOSER, ENTER);
+  await send(desktop, window);
+}
+
+/** Gives a window the keyboard, until its page knows that somebody looks at it: the shell tells such a one nothing. */
+export async function lookAt(desktop, window, native) {
+  await desktop.display.key(native, 'Escape');
+  const driver = await desktop.at(window);
+  await until('the page to be looked at', () => driver.execute('return document.hasFocus()'));
 }
 
 /** The window manager's id of the window of a session, or of a dialog. */
@@ -202,6 +220,17 @@ export async function native(display, named) {
   return until(`a window named ${title}`, async () => {
     const found = (await display.windows()).filter((window) => window.title === title);
     return found.length === 1 && found[0];
+  });
+}
+
+/** Puts a native window somewhere; gives its place in the journal, which is the frame's, as the window manager draws it. */
+export async function put({ display, gander }, native, window, { x, y, width, height }) {
+  await display.xdotool('windowsize', '--sync', native, width, height, 'windowmove', '--sync', native, x, y);
+  return until('its place in the journal', async () => {
+    const { geometry } = await gander.get(`windows/${window.id ?? window}`);
+    const there = geometry && geometry.width === width && geometry.height === height && Math.abs(geometry.x - x) <= 40 && Math.abs(geometry.y - y) <= 40;
+    if (!there) throw new Error(JSON.stringify(geometry));
+    return geometry;
   });
 }
 

@@ -73,7 +73,7 @@ class Services:
 
     def ask(self, name, path, interface, method, kind, arguments):
         given = GLib.Variant(kind, arguments) if kind else None
-        return self.bus.call_sync(name, path, interface, method, given, None, Gio.DBusCallFlags.NONE, 5000, None).unpack()
+        return self.bus.call_sync(name, path, interface, method, given, None, Gio.DBusCallFlags.NONE, 60000, None).unpack()
 
     def tell(self, path, interface, signal, kind, arguments):
         self.bus.emit_signal(None, path, interface, signal, GLib.Variant(kind, arguments))

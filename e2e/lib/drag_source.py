@@ -1,5 +1,5 @@
 """A window from which files are dragged, as from a file manager: `drag_source.py FILE...`. It says on its standard output
-where the pointer takes hold of them, and when they were taken by somebody."""
+where the pointer takes hold of them, whether what is below the pointer would take them, and when the drag has ended."""
 
 import sys
 
@@ -17,9 +17,15 @@ button = Gtk.Button(label="Drag me")
 button.drag_source_set(Gdk.ModifierType.BUTTON1_MASK, [], Gdk.DragAction.COPY)
 button.drag_source_add_uri_targets()
 button.connect("drag-data-get", lambda _widget, _context, data, _info, _time: data.set_uris(uris))
+
+
+def begun(_widget, context):
+    context.connect("action-changed", lambda _context, action: print(f"action {'taken' if action else 'refused'}", flush=True))
+
+
+button.connect("drag-begin", begun)
 button.connect("drag-end", lambda _widget, _context: print("ended", flush=True))
 window.add(button)
-window.show_all()
 
 
 def shown():
@@ -28,5 +34,7 @@ def shown():
     return False
 
 
-GLib.timeout_add(300, shown)
+# The window manager has put it somewhere by then.
+window.connect("map-event", lambda _window, _event: GLib.idle_add(shown) and False)
+window.show_all()
 Gtk.main()

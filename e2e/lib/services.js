@@ -33,6 +33,16 @@ export class Services {
     this.child.stdin.write(`${JSON.stringify(wanted)}\n`);
   }
 
+  /** What is answered to something about the tray's menu. Asked while the menu is told anew, it fails, and nothing has happened. */
+  async ask(wanted) {
+    const before = this.said.length;
+    this.do(wanted);
+    const answer = await until("an answer about the tray's menu", () => this.said.slice(before).find((said) => said.menu || said.chosen || said.failed));
+    if (!answer.failed) return answer;
+    this.said.splice(this.said.indexOf(answer), 1);
+    throw new Error(answer.failed);
+  }
+
   /** The newest of what was said that fits, once there is one. */
   heard(what, fits) {
     return until(what, () => {
@@ -45,18 +55,14 @@ export class Services {
   notification = (title) => this.heard(`a notification of ${title}`, (said) => said.notification && said.title === title);
 
   /** Chooses in the tray's menu, as it is now. */
-  async choose(label) {
-    const before = this.said.length;
-    this.do({ choose: label });
-    await this.heard(`${label} to be chosen`, (said) => said.chosen === label && this.said.indexOf(said) >= before);
+  choose(label) {
+    return until(`${label} to be chosen`, () => this.ask({ choose: label }));
   }
 
   /** The tray's menu as it is now. */
   async menu() {
     await this.heard('the tray', (said) => said.tray);
-    const before = this.said.length;
-    this.do({ menu: true });
-    return until("the tray's menu", () => this.said.slice(before).find((said) => said.menu));
+    return until("the tray's menu", () => this.ask({ menu: true }));
   }
 }
 
@@ -67,5 +73,5 @@ export async function fileManager(t, display, file) {
   createInterface({ input: child.stdout }).on('line', (line) => said.push(line));
   const ready = await until('the window with the file', () => said.find((line) => line.startsWith('ready')));
   const [, x, y] = ready.split(' ').map(Number);
-  return { x, y, over: () => said.includes('ended') };
+  return { x, y, taken: () => said.findLast((line) => line.startsWith('action')) === 'action taken', over: () => said.includes('ended') };
 }

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
-import { until } from './until.js';
+import { PATIENCE_MS, until } from './until.js';
 
 const ELEMENT = 'element-6066-11e4-a52e-4f735466cecf';
 
@@ -35,7 +35,7 @@ export class WebDriver {
     const capabilities = { alwaysMatch: { 'webkitgtk:browserOptions': { binary, args } } };
     const { sessionId } = await driver.ask('POST', 'session', { capabilities });
     driver.session = `session/${sessionId}`;
-    await driver.ask('POST', `${driver.session}/timeouts`, { script: 20_000, pageLoad: 60_000, implicit: 0 });
+    await driver.ask('POST', `${driver.session}/timeouts`, { script: PATIENCE_MS, pageLoad: PATIENCE_MS, implicit: 0 });
     return driver;
   }
 
