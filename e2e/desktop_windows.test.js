@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { copyFileSync, existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import { alive, begin, COMPOSER, Desktop, native, places, prompt, write } from './lib/desktop.js';
+import { alive, begin, COMPOSER, Desktop, lookAt, native, places, prompt, put, send, write } from './lib/desktop.js';
 import { Display } from './lib/display.js';
 import { DESKTOP, projectIn, temporaryHome } from './lib/places.js';
 import { until } from './lib/until.js';
@@ -70,7 +70,7 @@ test('two native windows on one session type at once; each keeps its own draft, 
     await until('the draft', async () => (await gander.get(`windows/${window.id}`)).draft?.text === text);
     assert.equal((await desktop.page(window)).draft, text);
   }
-  await (await desktop.at(one)).type(COMPOSER, '\uE007');
+  await send(desktop, one);
   for (const window of [one, two]) await until('the prompt in both', async () => (await desktop.page(window)).entries.includes('message'));
   assert.equal((await desktop.page(one)).draft, '');
   assert.equal((await desktop.page(two)).draft, second, "the other window's draft is its own");
@@ -107,8 +107,8 @@ test('a session moves to another native window, and by the menu to a new one, wi
   const added = (await desktop.open()).find((window) => ![one.id, other.id].includes(window.id));
   const page = await desktop.page(added);
   assert.deepEqual([page.session, page.draft], [session, 'half a thought']);
-  assert.ok(page.entries.includes('message'));
-  assert.notEqual((await desktop.page(other)).session, session);
+  await until('what was said, there', async () => (await desktop.page(added)).entries.includes('message'));
+  await until('a new chat where it was', async () => (await desktop.page(other)).session !== session);
   display.picture('desktop-moved');
   assert.equal((await gander.cli('verify', '--json')).code, 0);
 });
@@ -118,9 +118,7 @@ test('a window of a display that is gone comes onto one that exists', async (t) 
   const [window] = await desktop.open();
   await named(gander, window.session_id, 'Far out');
   const { id } = await native(display, 'Far out');
-  await display.xdotool('windowsize', '--sync', id, 700, 500, 'windowmove', '--sync', id, 1800, 300);
-  const kept = (await places(desktop)).get(window.id);
-  assert.ok(kept.x > 1700 && kept.width === 700, JSON.stringify(kept));
+  await put(desktop, id, window, { x: 1800, y: 300, width: 700, height: 500 });
   display.picture('desktop-wide-display');
   process.kill(desktop.pid(), 'SIGTERM');
   await desktop.over();
@@ -130,10 +128,13 @@ test('a window of a display that is gone comes onto one that exists', async (t) 
   desktop.display = small;
   Object.assign(desktop.environment, small.environment, { HOME: home });
   await desktop.start();
-  const placed = await native(small, 'Far out');
+  await until('the window on the display', async () => {
+    const placed = await native(small, 'Far out');
+    assert.ok(placed.x >= 0 && placed.x + placed.width <= 1200 && placed.y >= 0 && placed.y + placed.height <= 900, JSON.stringify(placed));
+    assert.deepEqual([placed.width, placed.height], [700, 500]);
+    return true;
+  });
   small.picture('desktop-display-gone');
-  assert.ok(placed.x >= 0 && placed.x + placed.width <= 1200 && placed.y >= 0 && placed.y + placed.height <= 900, JSON.stringify(placed));
-  assert.deepEqual([placed.width, placed.height], [700, 500]);
 });
 
 test('full screen, zoom and minimised come back, and the place below them', async (t) => {
@@ -144,10 +145,13 @@ test('full screen, zoom and minimised come back, and the place below them', asyn
   await named(gander, one.session_id, 'Full');
   await named(gander, other.session_id, 'Small');
   const full = await native(display, 'Full');
-  await display.xdotool('windowsize', '--sync', full.id, 800, 600, 'windowmove', '--sync', full.id, 300, 200);
+  await put(desktop, full.id, one, { x: 300, y: 200, width: 800, height: 600 });
   const kept = (await places(desktop)).get(one.id);
+  // The zoom first, until it is seen: it is written down together with the next change of the window.
+  await display.key(full.id, 'ctrl+equal');
+  const driver = await desktop.at(one);
+  await until('the zoom', () => driver.execute('return innerWidth < 760'));
   await display.key(full.id, 'F11');
-  await display.xdotool('key', 'ctrl+equal');
   await until('full screen and zoom in the journal', async () => {
     const { geometry } = await gander.get(`windows/${one.id}`);
     return geometry?.fullscreen && geometry.zoom === 1.1;
@@ -163,8 +167,7 @@ test('full screen, zoom and minimised come back, and the place below them', asyn
     const { x, y, width, height } = await native(display, 'Full');
     return x === 0 && y === 0 && width === display.width && height === display.height;
   });
-  assert.equal((await display.windows()).length, 1, 'the other one stays minimised');
-  assert.ok((await gander.get(`windows/${other.id}`)).geometry.minimized);
+  await until('the other one minimised', async () => (await display.windows()).length === 1 && (await gander.get(`windows/${other.id}`)).geometry.minimized);
   await display.key((await native(display, 'Full')).id, 'F11');
   const where = ({ x, y, width, height, zoom, fullscreen }) => JSON.stringify({ x, y, width, height, zoom, fullscreen });
   const wanted = where({ ...kept, zoom: 1.1, fullscreen: false });
@@ -173,25 +176,31 @@ test('full screen, zoom and minimised come back, and the place below them', asyn
     if (where(geometry) !== wanted) throw new Error(where(geometry));
     return true;
   });
-  const shown = await native(display, 'Full');
-  assert.deepEqual([shown.width, shown.height], [800, 600]);
+  await until('its size again', async () => {
+    const shown = await native(display, 'Full');
+    assert.deepEqual([shown.width, shown.height], [800, 600]);
+    return true;
+  });
 });
 
 test('quitting can wait for the agent to finish', async (t) => {
   const { desktop, display, gander } = await begin(t);
   const [window] = await desktop.open();
   await named(gander, window.session_id, 'Finishes');
-  await prompt(desktop, window, '/stream 200 chunks 40 ms');
-  await until('a turn that runs', async () => (await gander.session(window.session_id)).running);
+  await prompt(desktop, window, '/stream 40 chunks 5 ms\n/permission\n/stream 20 chunks 5 ms');
+  const { id: asks, options } = await until('a question in the middle', async () => (await gander.session(window.session_id)).turn?.permissions[0]);
   await display.key((await native(display, 'Finishes')).id, 'ctrl+q');
   const asked = await native(display, 'Gander');
   await display.key(asked.id, 'alt+f');
+  // It has taken the answer, and waits: as long as the agent does.
+  await until('the end of the question', async () => (await display.windows()).length === 1);
+  await gander.post(`sessions/${window.session_id}/permissions/${asks}`, { option_id: options.find((option) => option.kind === 'allow_once').optionId });
   await desktop.over();
   await desktop.start();
   const session = await gander.session(window.session_id);
   assert.ok(!session.running && !session.interrupted);
   const said = await gander.entries(window.session_id);
-  assert.ok(JSON.stringify(said).includes('chunk 200 of 200'));
+  assert.ok(JSON.stringify(said).includes('chunk 20 of 20'));
 });
 
 test('what happens in a window that nobody looks at is told', async (t) => {
@@ -202,7 +211,7 @@ test('what happens in a window that nobody looks at is told', async (t) => {
   await named(gander, one.session_id, 'Looked at');
   await named(gander, other.session_id, 'Elsewhere');
   const told = await display.notifications();
-  await display.key((await native(display, 'Looked at')).id, 'Escape');
+  await lookAt(desktop, one, (await native(display, 'Looked at')).id);
   for (const window of [one, other]) await gander.send(window.session_id, '/echo said');
   await until('the notification', () => told.text.includes('Elsewhere') && told.text.includes('The agent is done.'));
   assert.ok(!told.text.includes('Looked at'), told.text);
@@ -223,7 +232,7 @@ test('the web process is killed: all pages come back by themselves, with what wa
     const now = await desktop.open();
     return now.length === 3 && now.every((window) => window.attached) && !children(desktop.pid(), 'WebKitWebProcess').includes(engines[0]);
   });
-  assert.equal(children(desktop.pid(), 'WebKitWebProcess').length, 1, 'they share one again');
+  await until('one web process that they share again', () => children(desktop.pid(), 'WebKitWebProcess').length === 1);
   // The driver's session went with the process, so a person's keyboard says whether the text is in the page.
   const [last] = (await display.windows()).slice(-1);
   await display.key(last.id, 'End');
@@ -342,7 +351,7 @@ test('32 native windows are live in one web process', async (t) => {
   const { desktop, display, gander } = await begin(t);
   for (let count = 1; count < 32; count += 1) await gander.post('windows');
   await desktop.shown();
-  assert.equal((await display.windows()).length, 32);
+  await until('32 native windows', async () => (await display.windows()).length === 32);
   const shell = desktop.pid();
   const engines = children(shell, 'WebKitWebProcess');
   assert.equal(engines.length, 1);
@@ -366,5 +375,5 @@ test('32 native windows are live in one web process', async (t) => {
   const before = await ids(desktop.open());
   await desktop.kill();
   assert.deepEqual(await ids(desktop.returned()), before);
-  assert.equal((await display.windows()).length, 32);
+  await until('32 native windows', async () => (await display.windows()).length === 32);
 });

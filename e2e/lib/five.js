@@ -1,8 +1,10 @@
 // Five native windows as a person has them, two untouched, one half typed, and two with names, and whether they are the same as before
 // whatever was done to the programs beneath them.
 
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { readlinkSync } from 'node:fs';
+import { put } from './desktop.js';
 import { projectIn } from './places.js';
 import { until } from './until.js';
 
@@ -28,7 +30,7 @@ export class Five {
     // One of them somewhere and somehow else than where windows are opened.
     const { title } = (await five.rest()).native.find(({ title }) => title.startsWith('The finished one'));
     const { id } = (await display.windows()).find((window) => window.title === title);
-    await display.xdotool('windowsize', '--sync', id, 700, 500, 'windowmove', '--sync', id, 820, 610);
+    await put(five, id, five.finished, { x: 820, y: 610, width: 700, height: 500 });
     return five;
   }
 
@@ -62,14 +64,21 @@ export class Five {
     return { native, kept };
   }
 
-  /** The same again, once it has been the same for a while: places are written down as windows come to rest. */
-  rest() {
+  /**
+   * The same again, once it has been the same for a while, and as it was before where that is given: places are written down as windows
+   * come to rest.
+   */
+  rest(before) {
     let last;
     return until('five windows at rest', async () => {
       const now = await this.all();
-      const rests = JSON.stringify(now) === last && now.native.length === 5 && now.native.some(({ title }) => title.startsWith('The finished one'));
+      const rests = JSON.stringify(now) === last;
       last = JSON.stringify(now);
       if (!rests) await new Promise((later) => setTimeout(later, 1_200));
+      // Each has come with its page, which gives it its title, and has a place.
+      assert.deepEqual(now.native.map(({ title }) => title), now.kept.map(({ name }) => `${name || 'New chat'} · Gander`).sort((a, b) => a.localeCompare(b)));
+      assert.ok(now.kept.every(({ geometry }) => geometry));
+      if (before) assert.deepEqual(now, before);
       return rests && now;
     }).catch((error) => {
       this.display.picture('five-restless');
