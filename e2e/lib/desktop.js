@@ -209,9 +209,12 @@ export async function prompt(desktop, window, text) {
 
 /** Gives a window the keyboard, until its page knows that somebody looks at it: the shell tells such a one nothing. */
 export async function lookAt(desktop, window, native) {
-  await desktop.display.key(native, 'Escape');
   const driver = await desktop.at(window);
-  await until('the page to be looked at', () => driver.execute('return document.hasFocus()'));
+  // A window that was opened just before may take the keyboard once more.
+  await until('the page to be looked at', async () => {
+    await desktop.display.key(native, 'Escape');
+    return driver.execute('return document.hasFocus()');
+  });
 }
 
 /** The window manager's id of the window of a session, or of a dialog. */
