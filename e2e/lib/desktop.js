@@ -55,10 +55,17 @@ export class Desktop {
   async returned() {
     this.launch();
     await this.attach();
-    return until('a page at each open window', async () => {
+    return this.followed();
+  }
+
+  /** Waits until each open window of the journal has a page that follows it, each for as long as one may take; gives the windows. */
+  async followed() {
+    const ids = await until('an open window', async () => {
       const open = await this.open();
-      return open.length > 0 && open.every((window) => window.attached) && open;
+      return open.length > 0 && open.map((window) => window.id);
     });
+    for (const id of ids) await until(`a page at window ${id}`, async () => (await this.gander.get(`windows/${id}`)).attached);
+    return this.open();
   }
 
   /** Starts it as a person does, without a driver; the child process. */
