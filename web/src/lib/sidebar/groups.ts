@@ -1,4 +1,5 @@
 import type { Session } from '../backend/types';
+import { lazy } from '../text/format';
 
 export interface Group {
   /** The first row that stands under it. */
@@ -6,8 +7,8 @@ export interface Group {
   label: string;
 }
 
-const month = new Intl.DateTimeFormat('en', { month: 'long' });
-const monthAndYear = new Intl.DateTimeFormat('en', { month: 'long', year: 'numeric' });
+const month = lazy(() => new Intl.DateTimeFormat('en', { month: 'long' }));
+const monthAndYear = lazy(() => new Intl.DateTimeFormat('en', { month: 'long', year: 'numeric' }));
 
 export const startOfDay = (at: number) => new Date(at).setHours(0, 0, 0, 0);
 
@@ -38,7 +39,7 @@ export function groupsOf(items: readonly Pick<Session, 'pinned' | 'last_turn_at'
     const near = bounds.find(([from]) => at >= from);
     const then = new Date(at);
     floor = near?.[0] ?? new Date(then.getFullYear(), then.getMonth(), 1).getTime();
-    groups.push({ index, label: near?.[1] ?? (then.getFullYear() === year ? month : monthAndYear).format(then) });
+    groups.push({ index, label: near?.[1] ?? (then.getFullYear() === year ? month : monthAndYear)().format(then) });
   });
   return groups;
 }

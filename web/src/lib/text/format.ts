@@ -1,14 +1,20 @@
 /** Numbers, times and paths as people read them. */
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hour12: false });
-const weekday = new Intl.DateTimeFormat(undefined, { weekday: 'short' });
-const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
-const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-const number = new Intl.NumberFormat('en-US');
+/** Made when it is wanted first: a page that starts has no millisecond to spare for each of these. */
+export function lazy<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
+}
 
-export const clockTime = (at: string | null | undefined) => (at ? clock.format(new Date(at)) : '');
-export const fullTime = (at: string | null | undefined) => (at ? full.format(new Date(at)) : '');
-export const count = (n: number) => number.format(n);
+const clock = lazy(() => new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hour12: false }));
+const weekday = lazy(() => new Intl.DateTimeFormat(undefined, { weekday: 'short' }));
+const day = lazy(() => new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' }));
+const full = lazy(() => new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' }));
+const number = lazy(() => new Intl.NumberFormat('en-US'));
+
+export const clockTime = (at: string | null | undefined) => (at ? clock().format(new Date(at)) : '');
+export const fullTime = (at: string | null | undefined) => (at ? full().format(new Date(at)) : '');
+export const count = (n: number) => number().format(n);
 
 export function counted(n: number, one: string, many = `${one}s`): string {
   return `${count(n)} ${n === 1 ? one : many}`;
@@ -21,8 +27,8 @@ const daysBefore = (then: Date, now: number) => Math.round((new Date(now).setHou
 export function moment(at: string, now = Date.now(), told = 0): string {
   const then = new Date(at);
   const days = daysBefore(then, now);
-  if (days < 1 + told) return clock.format(then);
-  return days < 7 ? weekday.format(then) : day.format(then);
+  if (days < 1 + told) return clock().format(then);
+  return days < 7 ? weekday().format(then) : day().format(then);
 }
 
 /** Short enough for a list: "now", "4 min", "09:41", "Tue", "3 Nov". */

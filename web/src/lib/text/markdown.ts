@@ -53,6 +53,13 @@ const PURIFY = {
   ADD_ATTR: ['target'],
 };
 
+/** All at once: each call costs the purifier a document. */
+function sanitised(blocks: string[]): string[] {
+  const all = DOMPurify.sanitize(blocks.map((html) => `<div>${html}</div>`).join(''), { ...PURIFY, RETURN_DOM_FRAGMENT: true });
+  const clean = [...all.children].map((block) => block.innerHTML);
+  return clean.length === blocks.length ? clean : blocks.map((html) => DOMPurify.sanitize(html, PURIFY));
+}
+
 export interface MarkdownBlock {
   /** Offset of the block's first character: its identity while text is appended. */
   start: number;
@@ -69,18 +76,19 @@ function renderFrom(text: string, base: number, reading: Reading): MarkdownBlock
   const env = { ...reading } as Parameters<typeof markdown.parse>[1];
   const tokens = markdown.parse(text, env);
   const lines = offsets(text);
-  const blocks: MarkdownBlock[] = [];
+  const starts: number[] = [];
+  const blocks: string[] = [];
   for (let i = 0; i < tokens.length; ) {
     const first = tokens[i];
     let end = i + 1;
     if (first && first.nesting === 1) {
       for (let depth = 1; depth > 0 && end < tokens.length; end++) depth += tokens[end]?.nesting ?? 0;
     }
-    const html = markdown.renderer.render(tokens.slice(i, end), markdown.options, env);
-    blocks.push({ start: base + (lines[first?.map?.[0] ?? 0] ?? 0), html: DOMPurify.sanitize(html, PURIFY) });
+    starts.push(base + (lines[first?.map?.[0] ?? 0] ?? 0));
+    blocks.push(markdown.renderer.render(tokens.slice(i, end), markdown.options, env));
     i = end;
   }
-  return blocks;
+  return sanitised(blocks).map((html, n) => ({ start: starts[n] ?? base, html }));
 }
 
 /**
