@@ -147,10 +147,10 @@ test('full screen, zoom and minimised come back, and the place below them', asyn
   const full = await native(display, 'Full');
   await put(desktop, full.id, one, { x: 300, y: 200, width: 800, height: 600 });
   const kept = (await places(desktop)).get(one.id);
-  // The zoom first, until it is seen: it is written down together with the next change of the window.
   await display.key(full.id, 'ctrl+equal');
   const driver = await desktop.at(one);
   await until('the zoom', () => driver.execute('return innerWidth < 760'));
+  await until('the zoom alone in the journal', async () => (await gander.get(`windows/${one.id}`)).geometry?.zoom === 1.1);
   await display.key(full.id, 'F11');
   await until('full screen and zoom in the journal', async () => {
     const { geometry } = await gander.get(`windows/${one.id}`);

@@ -284,3 +284,18 @@ test('a tab says how many chats wait for an answer, whichever shows them', async
   assert.equal(await icon(), '/favicon.svg');
   assert.deepEqual(problems, []);
 });
+
+test('a name that is being typed stays, whatever happens in the session meanwhile', async (t) => {
+  const { gander, problems, page, session, ended } = await served(t);
+  const name = page.getByTestId('title-input');
+  await page.getByTestId('title').click();
+  await name.fill('Half a na');
+  await gander.send(await session(), '/echo meanwhile');
+  await ended(1);
+  assert.equal(await name.inputValue(), 'Half a na');
+  await name.press('End');
+  await name.pressSequentially('me');
+  await name.press('Enter');
+  await until('the name', async () => (await gander.session(await session())).name === 'Half a name');
+  assert.deepEqual(problems, []);
+});

@@ -2,6 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { BackendError, Unreachable, type Backend } from '../src/lib/backend/backend';
 import { fakeBackend } from '../src/lib/backend/fake';
 import type { SendRequest } from '../src/lib/backend/types';
+import { commands } from '../src/lib/keys/commands';
+import { SessionList } from '../src/lib/sidebar/sessions.svelte';
 import { App } from '../src/lib/state/app.svelte';
 
 const WINDOW = '11111111-1111-7111-8111-111111111111';
@@ -53,6 +55,58 @@ test('a window says that it is there once its conversation and the list are, and
   app = new App({ ...backend, sessions: () => new Promise(() => undefined) }, WINDOW);
   void app.start();
   await expect.poll(() => attached).toEqual(['ready,ready,ready', 'ready,loading,ready']);
+});
+
+test('what is asked before the session was read is done when it was', async () => {
+  const fake = fakeBackend(new URLSearchParams({ scene: 'default' }));
+  const sent: SendRequest[] = [];
+  let read = () => {};
+  const reading = new Promise<void>((go) => (read = go));
+  const app = new App(
+    {
+      ...fake,
+      entries: (id, bounds) => reading.then(() => fake.entries(id, bounds)),
+      send: async (id, request) => {
+        sent.push(request);
+        return fake.send(id, request);
+      },
+    },
+    WINDOW,
+  );
+  void app.start();
+  await expect.poll(() => app.phase).toBe('ready');
+  expect(app.session).toBeNull();
+  app.draft?.put('said early');
+  const sending = app.send();
+  expect(commands(app)['move']?.()).toBe(true);
+  expect(sent).toEqual([]);
+  expect(app.moving).toBeNull();
+  read();
+  await sending;
+  expect(sent.map((request) => request.content)).toEqual([[{ type: 'text', text: 'said early' }]]);
+  expect(sent[0]?.expected_head.seq).toBeGreaterThan(0);
+  await expect.poll(() => app.moving?.id).toBe(app.conversation?.id);
+});
+
+test('a page of the list that is older than what was heard meanwhile takes nothing back', async () => {
+  const fake = fakeBackend(new URLSearchParams({ scene: 'default' }));
+  const pages: (() => void)[] = [];
+  const list = new SessionList({
+    ...fake,
+    sessions: async (filter) => {
+      const page = await fake.sessions(filter);
+      await new Promise<void>((go) => pages.push(go));
+      return page;
+    },
+  });
+  const loading = list.load();
+  await expect.poll(() => pages.length).toBe(1);
+  const [session] = (await fake.sessions({ status: 'active' })).sessions;
+  if (!session) throw new Error('no session');
+  list.apply({ type: 'session', session_id: session.id, data: { ...session, name: 'Named meanwhile' } });
+  pages[0]?.();
+  await loading;
+  expect(list.items.find((one) => one.id === session.id)?.name).toBe('Named meanwhile');
 });
 
 test('where the reader is is not written down again', async () => {

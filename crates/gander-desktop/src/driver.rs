@@ -573,6 +573,7 @@ impl Driver {
             if let Err(error) = server.patch(&format!("windows/{id}"), &json!({"geometry": place})).await {
                 // It is tried again with the next move, and it is only a place.
                 tracing::warn!(%error, window = id, "a window's place was not kept");
+                let _ = on_main(&self.app, move |_, panes| panes.not_kept(&id)).await;
             }
         }
     }

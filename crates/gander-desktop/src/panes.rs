@@ -296,6 +296,13 @@ impl Panes {
         Some(place)
     }
 
+    /// The journal did not take a window's place: the next look gives it again.
+    pub fn not_kept(&mut self, id: &str) {
+        if let Some(pane) = self.all.get_mut(id) {
+            pane.kept = false;
+        }
+    }
+
     /// What a menu says to one window.
     pub fn act(&mut self, id: &str, of: OfTheWindow) {
         let Some(pane) = self.all.get_mut(id) else { return };
@@ -309,6 +316,8 @@ impl Panes {
             OfTheWindow::Zoom(step) => {
                 let zoom = sane_zoom(if step == 0 { 1.0 } else { pane.place.zoom * 1.1_f64.powi(step) });
                 pane.place.zoom = (zoom * 100.0).round() / 100.0;
+                // Known here already, so a look alone would find nothing new to write down.
+                pane.kept = false;
                 window.set_zoom(pane.place.zoom)
             }
         };

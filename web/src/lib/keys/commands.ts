@@ -12,8 +12,11 @@ export function commands(app: App): Record<string, (event?: KeyboardEvent) => bo
     return true;
   };
   const onSession = (run: (session: NonNullable<App['session']>) => unknown) => () => {
-    if (!app.session) return false;
-    run(app.session);
+    const { conversation } = app;
+    if (!conversation) return false;
+    // Pressed before the session was read, it is done when it was, if the window still shows it.
+    if (app.session) run(app.session);
+    else void conversation.loaded.then(() => app.conversation === conversation && app.session && run(app.session));
     return true;
   };
   const step = (by: number) => () => {

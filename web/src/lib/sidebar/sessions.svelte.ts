@@ -24,6 +24,8 @@ export class SessionList {
   #next: string | null = null;
   #generation = 0;
   #fetching = false;
+  /** What changed while a page was read: that page may be older. */
+  #meanwhile: Change[] | null = null;
   #recount: ReturnType<typeof setTimeout> | undefined;
   #typing: ReturnType<typeof setTimeout> | undefined;
 
@@ -65,6 +67,7 @@ export class SessionList {
 
   async load(): Promise<void> {
     const generation = ++this.#generation;
+    this.#meanwhile = [];
     try {
       const page = await this.#backend.sessions({ ...this.#filter(), limit: PAGE });
       if (generation !== this.#generation) return;
@@ -76,13 +79,17 @@ export class SessionList {
       this.phase = 'ready';
     } catch {
       if (generation === this.#generation && this.phase === 'loading') this.phase = 'failed';
+    } finally {
+      if (generation === this.#generation) this.#applyMeanwhile();
     }
   }
 
   async loadMore(): Promise<void> {
     const after = this.#next;
-    if (this.#fetching || after === null) return;
+    // A list that is read anew begins with its first page.
+    if (this.#fetching || this.#meanwhile || after === null) return;
     this.#fetching = true;
+    this.#meanwhile = [];
     const generation = this.#generation;
     try {
       const page = await this.#backend.sessions({ ...this.#filter(), after, limit: PAGE * 2 });
@@ -92,11 +99,19 @@ export class SessionList {
       this.#next = page.next;
     } finally {
       this.#fetching = false;
+      if (generation === this.#generation) this.#applyMeanwhile();
     }
+  }
+
+  #applyMeanwhile() {
+    const changes = this.#meanwhile ?? [];
+    this.#meanwhile = null;
+    for (const change of changes) this.apply(change);
   }
 
   apply(change: Change) {
     if (change.type !== 'session' || !change.data) return;
+    this.#meanwhile?.push(change);
     const session = change.data as Session;
     const index = this.items.findIndex((s) => s.id === session.id);
     const before = this.items[index];

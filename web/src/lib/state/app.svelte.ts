@@ -635,10 +635,16 @@ export class App {
 
   /** Sends the draft. The text stays in the composer until the server has it; the same turn id is used for every retry. */
   async send(): Promise<void> {
-    const { draft, conversation, session } = this;
-    if (!draft || !conversation || !session || draft.empty || this.sending || !this.saving.saving || this.upgrade.waiting || draft.conflict) return;
+    const { draft, conversation } = this;
+    if (!draft || !conversation || draft.empty || this.sending || !this.saving.saving || this.upgrade.waiting || draft.conflict) return;
     this.sending = true;
     try {
+      // Pressed before the session was read: what the prompt is said to is known when it was.
+      await conversation.loaded;
+      if (!conversation.session) {
+        this.toasts.show('Not sent: this conversation could not be read.', { tone: 'error', detail: 'Your text stays here. Try again in a moment.' });
+        return;
+      }
       if (!(await draft.flush())) {
         if (!draft.conflict) this.toasts.show('Not sent: the draft is not saved yet.', { tone: 'error', detail: 'Your text stays here and is kept in this browser. Try again in a moment.' });
         return;
@@ -648,11 +654,11 @@ export class App {
       if (text.trim() !== '') content.push({ type: 'text', text });
       for (const a of draft.attachments) content.push({ type: 'blob', hash: a.hash, name: a.name, mime: a.mime, bytes: a.bytes });
       const key = JSON.stringify(content);
-      const again = this.#pending?.sessionId === session.id && this.#pending.content === key;
+      const again = this.#pending?.sessionId === conversation.id && this.#pending.content === key;
       const turnId = again && this.#pending ? this.#pending.turnId : uuidv7();
-      this.#pending = { turnId, content: key, sessionId: session.id };
+      this.#pending = { turnId, content: key, sessionId: conversation.id };
       const rev = draft.rev;
-      await this.backend.send(session.id, { turn_id: turnId, window_id: this.windowId, draft_rev: rev, expected_head: conversation.head, content, when_busy: 'queue' });
+      await this.backend.send(conversation.id, { turn_id: turnId, window_id: this.windowId, draft_rev: rev, expected_head: conversation.head, content, when_busy: 'queue' });
       this.#pending = null;
       draft.sent(rev, text);
       this.endWanted += 1;
