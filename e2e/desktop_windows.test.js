@@ -187,9 +187,11 @@ test('quitting can wait for the agent to finish', async (t) => {
   const { desktop, display, gander } = await begin(t);
   const [window] = await desktop.open();
   await named(gander, window.session_id, 'Finishes');
+  // Before the question: from then on its title says that it waits.
+  const shown = await native(display, 'Finishes');
   await prompt(desktop, window, '/stream 40 chunks 5 ms\n/permission\n/stream 20 chunks 5 ms');
   const { id: asks, options } = await until('a question in the middle', async () => (await gander.session(window.session_id)).turn?.permissions[0]);
-  await display.key((await native(display, 'Finishes')).id, 'ctrl+q');
+  await display.key(shown.id, 'ctrl+q');
   const asked = await native(display, 'Gander');
   await display.key(asked.id, 'alt+f');
   // It has taken the answer, and waits: as long as the agent does.
