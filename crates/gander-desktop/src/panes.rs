@@ -45,7 +45,7 @@ struct Pane {
     window: WebviewWindow,
     /// Where it was when it was looked at last.
     place: Geometry,
-    /// The journal has a place for it.
+    /// The journal has this place.
     kept: bool,
     /// It was opened maximised or in full screen, so the window manager does not know the place below that.
     put_back: bool,

@@ -640,7 +640,7 @@ export class App {
     this.sending = true;
     try {
       // Pressed before the session was read: what the prompt is said to is known when it was.
-      await conversation.loaded;
+      if (!conversation.session) await conversation.loaded;
       if (!conversation.session) {
         this.toasts.show('Not sent: this conversation could not be read.', { tone: 'error', detail: 'Your text stays here. Try again in a moment.' });
         return;
