@@ -100,7 +100,7 @@ const OPEN = `const [session, seq, done] = arguments;
   };
   look();`;
 
-/** In the page: scrolls up, frame by frame, and looks in each for a part of the view that no row covers. Rows have up to 40 pixels between them. */
+/** In the page: scrolls up, frame by frame, and looks in each for a part of the view that no row covers. Rows have up to 40 pixels between them, and 46 below the last. */
 const SCROLL = `const [frames, step, done] = arguments;
   const gaps = [], times = [];
   let scroller, from, waited = 0, before;
@@ -127,7 +127,7 @@ const SCROLL = `const [frames, step, done] = arguments;
     }
     gaps.push(gap);
     if (scroller.scrollTop < 1) waited += 1;
-    if (gaps.length === frames) return done({ blank: gaps.filter((gap) => gap > 40).length, largest: Math.max(...gaps), waited, entries: from - first(), times: times.slice(1) });
+    if (gaps.length === frames) return done({ blank: gaps.filter((gap) => gap > 48).length, largest: Math.max(...gaps), waited, entries: from - first(), times: times.slice(1) });
     scroller.dispatchEvent(new WheelEvent('wheel', { deltaY: -step, bubbles: true }));
     scroller.scrollTop -= step;
     requestAnimationFrame(frame);
@@ -143,17 +143,14 @@ async function long() {
   cpSync(join(ROOT, 'target/bench/seed'), desktop.home, { recursive: true });
   await desktop.start();
   await gander.api('PATCH', 'config', { default_cwd: projectIn(home, 'project'), default_agent: 'scratch' });
-  // The long session is the first that was made. A word in it brings it, and then another one, to the top of the list.
+  // The long session is the first that was made. Pinned, it and another one are at the top of the list.
   let page = await gander.get('sessions?limit=500');
   const [other] = page.sessions;
   const oldest = () => page.sessions.find((session) => session.head.seq >= 33_000);
   while (!oldest()) page = await gander.get(`sessions?limit=500&after=${page.next}`);
   const { id } = oldest();
   const [window] = await desktop.open();
-  for (const session of [id, other.id]) {
-    const { turn_id } = await gander.send(session, '/echo to the top', { window_id: window.id });
-    await gander.ended_turn(session, turn_id);
-  }
+  for (const session of [id, other.id]) await gander.api('PATCH', `sessions/${session}`, { pinned: true });
   const { head } = await gander.session(id);
   const { head: end } = await gander.session(other.id);
   const driver = await desktop.at(window);

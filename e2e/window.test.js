@@ -76,6 +76,51 @@ test('a conversation opens at its end, and only the reader leaves it', async (t)
   assert.deepEqual(problems, []);
 });
 
+test('a conversation that grows long moves under nobody, and opens with its end', async (t) => {
+  const { gander, problems, page, log, ended, session } = await served(t);
+  const id = await session();
+  const say = async (from, to) => {
+    for (let n = from; n <= to; n++) await gander.ended_turn(id, (await gander.send(id, `/echo number ${n}.`)).turn_id);
+    await ended(to);
+  };
+  const row = (n) => log.locator('.row', { hasText: `/echo number ${n}.` });
+  const atEnd = async (n) => {
+    await row(n).waitFor();
+    await until('the end', async () => (await fromEnd(page)) < 2);
+  };
+  // As many as are laid out whole.
+  await say(1, 15);
+  await atEnd(15);
+  assert.equal(await row(1).count(), 1, 'a short conversation is drawn whole');
+  // It becomes long under a reader's eyes, who is somewhere in it.
+  await leaveEnd(page, 700);
+  const before = await row(9).boundingBox();
+  await say(16, 40);
+  assert.deepEqual(await row(9).boundingBox(), before);
+  await page.getByTestId('new-below').click();
+  await atEnd(40);
+  await until('only what is near to be drawn', async () => (await row(1).count()) === 0);
+  await atEnd(40);
+  // And it grows on at the end.
+  await say(41, 42);
+  await atEnd(42);
+
+  // Opened again it has its last rows at once, and all of them for who goes up, in whatever haste.
+  await until('the place to be kept', async () => (await gander.get('windows')).windows[0].scroll?.seq === 0);
+  await page.reload();
+  await atEnd(42);
+  await log.hover();
+  const seen = new Set();
+  await until('the first', async () => {
+    await page.mouse.wheel(0, -250);
+    for (const text of await log.locator('.row').allInnerTexts()) for (const [, n] of text.matchAll(/\/echo number (\d+)\./g)) seen.add(Number(n));
+    return (await log.evaluate((node) => node.scrollTop)) === 0 && (await row(1).isVisible());
+  });
+  assert.deepEqual([...seen].sort((a, b) => a - b), Array.from({ length: 42 }, (_, n) => n + 1));
+  await picture(page, 'conversation-start');
+  assert.deepEqual(problems, []);
+});
+
 test('each window keeps how it is divided', async (t) => {
   const { gander, context, problems, page } = await served(t);
   const width = () => page.locator('nav.side').evaluate((node) => Math.round(node.getBoundingClientRect().width));

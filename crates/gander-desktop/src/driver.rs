@@ -241,7 +241,9 @@ impl Driver {
         // The one that somebody looked at last is there first.
         let focused = self.known.focused.clone().filter(|id| ids.contains(id));
         let others = ids.into_iter().filter(|id| focused.as_ref() != Some(id));
-        self.returning = Returning::of(focused.iter().cloned().chain(others));
+        let all: Vec<String> = focused.iter().cloned().chain(others).collect();
+        let ahead = panes::engines(all.len());
+        self.returning = Returning::of(all, ahead);
         self.show_more().await;
     }
 
@@ -252,8 +254,10 @@ impl Driver {
         }
         let (mut shown, focused) = (Vec::new(), self.known.focused.clone());
         while let Some(id) = self.returning.next(Instant::now()) {
-            let is_open = self.known.get(&id).is_some_and(|window| window.open);
-            if is_open && self.show(&id, false).await {
+            let Some(window) = self.known.get(&id) else { continue };
+            let (is_open, minimized) = (window.open, Geometry::read(&window.geometry).is_some_and(|at| at.minimized));
+            // Nobody waits for a minimised one, whose page is drawn when it comes up.
+            if is_open && self.show(&id, false).await && !minimized {
                 self.returning.loads(id.clone(), Instant::now());
             }
             shown.push(id);
@@ -289,10 +293,10 @@ impl Driver {
     async fn show(&mut self, id: &str, wanted: bool) -> bool {
         let Some(window) = self.known.get(id).cloned() else { return false };
         let title = self.known.title(&window);
-        let nth = u32::try_from(window.ordinal).unwrap_or_default();
+        let (nth, of) = (u32::try_from(window.ordinal).unwrap_or_default(), self.known.open().len());
         let (events, geometry) = (self.events.clone(), Geometry::read(&window.geometry));
         let made = on_main(&self.app, move |app, panes| {
-            panes.open(app, panes::New { id: window.id, title, geometry, nth, wanted, events })
+            panes.open(app, panes::New { id: window.id, title, geometry, nth, of, wanted, events })
         });
         match made.await {
             Some(Ok(panes::Opened::First)) => {
@@ -301,7 +305,7 @@ impl Driver {
                 let _ = on_main(&self.app, move |_, panes| panes.load(&id)).await;
                 true
             }
-            Some(Ok(panes::Opened::Related)) => true,
+            Some(Ok(panes::Opened::Other)) => true,
             Some(Ok(panes::Opened::There)) | None => false,
             Some(Err(error)) => {
                 self.say("A window could not be opened.", format!("{error}. Its chat is kept."));

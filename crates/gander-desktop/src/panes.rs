@@ -43,6 +43,8 @@ fn is_own(url: &Url) -> bool {
 /// One native window.
 struct Pane {
     window: WebviewWindow,
+    /// Which web process its page shares.
+    engine: usize,
     /// Where it was when it was looked at last.
     place: Geometry,
     /// The journal has this place.
@@ -66,6 +68,8 @@ pub struct New {
     pub geometry: Option<Geometry>,
     /// Its place in the order: new windows lie beside each other.
     pub nth: u32,
+    /// How many windows there will be.
+    pub of: usize,
     /// Somebody asked for it just now, so it gets the keyboard.
     pub wanted: bool,
     pub events: mpsc::Sender<Event>,
@@ -75,8 +79,8 @@ pub struct New {
 pub enum Opened {
     /// The web engine has no page yet: let it in, then load.
     First,
-    /// It shares the web process of the others and loads by itself.
-    Related,
+    /// The web engine is let in already: it loads by itself.
+    Other,
     /// It was there.
     There,
 }
@@ -106,6 +110,8 @@ pub fn focused() -> Option<String> {
 }
 
 const LABEL: &str = "w-";
+/// What a page is named while it is loading.
+const UNNAMED: &str = "Gander";
 
 /// The window that a native label names.
 pub fn id_of(label: &str) -> Option<&str> {
@@ -153,8 +159,10 @@ impl Panes {
             Some(kept) => kept.onto(&displays),
             None => Geometry::fresh(new.nth, &displays),
         };
-        let related = self.all.values().find_map(|pane| native::view_of(&pane.window));
-        let first = related.is_none();
+        let first = self.all.is_empty();
+        let engine = engine_for(self.all.values().map(|pane| pane.engine), new.of);
+        let related =
+            self.all.values().find(|pane| pane.engine == engine).and_then(|pane| native::view_of(&pane.window));
         // Without a cookie the server would refuse the first one. From `about:blank` the engine goes on in the same process; any
         // other page would cost each window a process of its own.
         let blank = "about:blank".parse().ok();
@@ -180,13 +188,18 @@ impl Panes {
                 NewWindowResponse::Deny
             })
             .on_document_title_changed(|window, title| {
-                let _ = window.set_title(if title.is_empty() { "Gander" } else { &title });
+                let _ = window.set_title(if title.is_empty() { UNNAMED } else { &title });
+                // A page is named after what it shows once it shows it.
+                if ![UNNAMED, ""].contains(&title.as_str()) {
+                    native::uncover(&window);
+                }
             });
         if let Some(view) = related {
             builder = native::beside(builder, view);
         }
         let window = builder.build()?;
         native::dress(&window, &new.id, &new.events);
+        native::cover(&window);
         if place.zoom != 1.0 {
             window.set_zoom(place.zoom)?;
         }
@@ -194,8 +207,8 @@ impl Panes {
             window.minimize()?;
         }
         let put_back = place.maximized || place.fullscreen;
-        self.all.insert(new.id, Pane { window, place, kept, put_back });
-        Ok(if first { Opened::First } else { Opened::Related })
+        self.all.insert(new.id, Pane { window, engine, place, kept, put_back });
+        Ok(if first { Opened::First } else { Opened::Other })
     }
 
     /// The window that has, or had last, the keyboard.
@@ -361,6 +374,21 @@ fn ask_draft(window: &WebviewWindow) -> oneshot::Receiver<bool> {
     answered
 }
 
+/// So many windows share a web process. One more process costs 110 MB; with many windows it halves the time until all are there,
+/// because a process draws its pages one after the other.
+const SHARE: usize = 16;
+
+/// How many web processes so many windows have.
+pub fn engines(windows: usize) -> usize {
+    windows.div_ceil(SHARE).max(1)
+}
+
+/// The web process for one more of so many windows: the one with the fewest.
+fn engine_for(taken: impl Iterator<Item = usize> + Clone, windows: usize) -> usize {
+    let share = |engine: &usize| taken.clone().filter(|other| other == engine).count();
+    (0..engines(windows)).min_by_key(share).unwrap_or_default()
+}
+
 /// Gives the web engine its grant for as long as this process lives. Not on the main thread, which it waits for.
 pub fn set_cookie(window: &WebviewWindow, set: &str) -> tauri::Result<()> {
     let Ok(mut cookie) = Cookie::parse(set.to_owned()) else { return Ok(()) };
@@ -387,4 +415,34 @@ fn displays(app: &AppHandle) -> Vec<Display> {
         .collect();
     all.sort_by_key(|display| display.name != primary);
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::engine_for;
+
+    /// How many windows each web process has, when so many are opened at once.
+    fn shares(windows: usize) -> Vec<usize> {
+        let mut taken: Vec<usize> = Vec::new();
+        for _ in 0..windows {
+            taken.push(engine_for(taken.iter().copied(), windows));
+        }
+        let most = taken.iter().max().map_or(0, |most| most + 1);
+        (0..most).map(|engine| taken.iter().filter(|other| **other == engine).count()).collect()
+    }
+
+    #[test]
+    fn few_windows_share_one_web_process_and_many_are_spread() {
+        assert_eq!(shares(5), [5]);
+        assert_eq!(shares(16), [16]);
+        assert_eq!(shares(17), [9, 8]);
+        assert_eq!(shares(32), [16, 16]);
+    }
+
+    #[test]
+    fn a_window_that_is_opened_later_goes_where_there_are_fewest() {
+        assert_eq!(engine_for([0; 16].into_iter(), 17), 1);
+        assert_eq!(engine_for([0, 0, 1].into_iter(), 4), 0);
+        assert_eq!(engine_for([1, 1].into_iter(), 3), 0);
+    }
 }

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use gtk::gio;
 use gtk::glib::{self, ToVariant as _};
@@ -54,7 +55,7 @@ pub fn view_of(window: &WebviewWindow) -> Option<View> {
     VIEW.take()
 }
 
-/// One web process for all windows: a second one costs 200 MB and half a second.
+/// A web process that windows share.
 pub fn beside<'a>(
     builder: WebviewWindowBuilder<'a, Wry, AppHandle>,
     view: View,
@@ -66,6 +67,38 @@ pub fn beside<'a>(
 pub fn user_agent() -> String {
     let engine = webkit2gtk::Settings::new().user_agent().map(String::from).unwrap_or_default();
     format!("{engine} {}", label())
+}
+
+/// A page that has said nothing for so long is shown as it is.
+const COVERED: Duration = Duration::from_secs(4);
+
+/// Keeps a new window's page out of sight until it says that it has something to show. Each step on its way there would be painted,
+/// and with many windows that takes longer than all the rest.
+pub fn cover(window: &WebviewWindow) {
+    let Some(view) = view_of(window) else { return };
+    // Hidden for the engine, but not for the window's layout: the page has its size meanwhile.
+    view.set_child_visible(false);
+    let covered = view.downgrade();
+    glib::timeout_add_local_once(COVERED, move || {
+        if let Some(view) = covered.upgrade() {
+            show_page(&view);
+        }
+    });
+}
+
+/// Shows a window's page.
+pub fn uncover(window: &WebviewWindow) {
+    if let Some(view) = view_of(window) {
+        show_page(&view);
+    }
+}
+
+fn show_page(view: &WebView) {
+    if !view.is_child_visible() {
+        view.set_child_visible(true);
+        // It was lost with the sight of it.
+        view.grab_focus();
+    }
 }
 
 /// What a new window needs beside what the builder knows.
@@ -90,11 +123,12 @@ pub fn dress(window: &WebviewWindow, id: &str, events: &mpsc::Sender<Event>) {
     take_files(&view, id, events);
     let label = window.label().to_owned();
     let failing = label.clone();
-    view.connect_load_failed(move |_, _, address, error| {
+    view.connect_load_failed(move |view, _, address, error| {
         // A load that another one replaced is no failure.
         if !error.matches(webkit2gtk::NetworkError::Cancelled) {
             tracing::info!(address, %error, "a page could not be loaded");
             FAILED.with_borrow_mut(|failed| failed.insert(failing.clone()));
+            show_page(view);
         }
         false
     });

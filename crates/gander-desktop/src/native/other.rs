@@ -36,6 +36,10 @@ pub fn user_agent() -> String {
 
 pub fn dress(_window: &WebviewWindow, _id: &str, _events: &mpsc::Sender<Event>) {}
 
+pub fn cover(_window: &WebviewWindow) {}
+
+pub fn uncover(_window: &WebviewWindow) {}
+
 pub fn failed(_window: &WebviewWindow) -> bool {
     false
 }

@@ -1,4 +1,5 @@
 import type { Backend } from './backend';
+import { httpBackend } from './http';
 
 /** The one door to the network. The in-memory one is compiled in only for `dev:fake` and the tests. */
 export async function openBackend(): Promise<Backend> {
@@ -6,6 +7,5 @@ export async function openBackend(): Promise<Backend> {
     const { fakeBackend } = await import('./fake');
     return fakeBackend(new URLSearchParams(location.search));
   }
-  const { httpBackend } = await import('./http');
   return httpBackend();
 }

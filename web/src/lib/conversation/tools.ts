@@ -1,12 +1,4 @@
-import Brain from '@lucide/svelte/icons/brain';
-import FilePen from '@lucide/svelte/icons/file-pen';
-import FileText from '@lucide/svelte/icons/file-text';
-import FolderInput from '@lucide/svelte/icons/folder-input';
-import Globe from '@lucide/svelte/icons/globe';
-import Search from '@lucide/svelte/icons/search';
-import Terminal from '@lucide/svelte/icons/terminal';
-import Trash from '@lucide/svelte/icons/trash';
-import Wrench from '@lucide/svelte/icons/wrench';
+import { Brain, FilePen, FileText, FolderInput, Globe, Search, Terminal, Trash, Wrench } from 'lucide';
 import { within } from '../text/format';
 import { toolCallOf, updatesOf, type ToolCall } from './entry';
 import type { Piece } from './rows';

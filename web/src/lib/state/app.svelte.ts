@@ -7,7 +7,7 @@ import { bodyOf } from '../conversation/entry';
 import { SessionList } from '../sidebar/sessions.svelte';
 import { counted } from '../text/format';
 import { uuidv7 } from '../text/ids';
-import { isNative } from './native';
+import { isNative, onScreen } from './native';
 import { comeBack, focusAgain, leave } from './return';
 import { Toasts } from './toasts.svelte';
 import { Upgrade } from './upgrade.svelte';
@@ -126,14 +126,15 @@ export class App {
       await Promise.race([around, new Promise((go) => setTimeout(go, FIRST_MS))]);
       this.phase = 'ready';
       await tick();
-      // What says that it shows this window has it on the screen.
-      this.#feed.attach(this.windowId, this.tab);
       const left = comeBack(this.windowId);
       if (left) {
         this.panel = left.panel as Panel | null;
         this.sidebar = left.sidebar;
         focusAgain(left);
       }
+      await onScreen();
+      // What says that it shows this window has it on the screen.
+      this.#feed.attach(this.windowId, this.tab);
       await around;
     } catch (failure) {
       this.failure = failure;
