@@ -16,7 +16,7 @@ ifeq ($(wildcard web/dist/assets),)
 endif
 XTASK := cargo run --quiet --package xtask --
 
-.PHONY: help run desktop test check web web-test unit e2e proof proof-upgrade proof-desktop bench bench-desktop package bundle setup clean
+.PHONY: help run desktop test check web web-test unit e2e proof proof-upgrade bench bench-desktop package bundle setup clean
 
 help: ## Say what there is to make.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -46,13 +46,10 @@ web: $(WEB_BUILT) ## The web UI, built only when its inputs changed.
 web-test: web ## Types, lint and unit tests of the web UI.
 	@cd web && npm run --silent check && npm test --silent
 
-proof: proof-upgrade proof-desktop ## The long suites, which `make test` runs shortened.
+proof: proof-upgrade ## The long suites, which `make test` runs shortened.
 
 proof-upgrade: web ## Kill upgrades between two versions 200 times; GANDER_KILLS_SEED=N repeats the random ones.
 	@GANDER_KILLS=161 .ci/e2e upgrade_kills.test.js
-
-proof-desktop: web ## Install the next package over five native windows, ten times.
-	@for round in $$(seq 10); do .ci/e2e deb_desktop.test.js; done
 
 bench: web ## Measure speed and memory beside the machine's floors; writes docs/BENCHMARKS.md.
 	@cargo build --release --quiet --package gander-cli --bin gander

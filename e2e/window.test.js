@@ -1,6 +1,7 @@
 // How a window behaves under a reader's hands, in a real browser: where it stands, how it is divided, what opens.
 
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import test from 'node:test';
 import { browser, enter, fromEnd, leaveEnd, openWindow, picture, prompt } from './lib/browser.js';
 import { Gander } from './lib/gander.js';
@@ -119,6 +120,14 @@ test('a conversation that grows long moves under nobody, and opens with its end'
   assert.deepEqual([...seen].sort((a, b) => a - b), Array.from({ length: 42 }, (_, n) => n + 1));
   await picture(page, 'conversation-start');
   assert.deepEqual(problems, []);
+});
+
+test('a page is named after what it shows, and by that when it shows none', async (t) => {
+  const { gander, page, session } = await served(t);
+  await gander.api('PATCH', `sessions/${await session()}`, { name: 'Named' });
+  await until('its name', async () => (await page.title()) === 'Named · Gander');
+  await page.goto(`${gander.url}/w/${randomUUID()}`);
+  await until('that there is none', async () => (await page.title()) === 'No such window · Gander');
 });
 
 test('each window keeps how it is divided', async (t) => {
