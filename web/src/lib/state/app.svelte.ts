@@ -102,6 +102,8 @@ export class App {
   #asked = 0;
   #seeing: string | null = null;
   #asking = new Set<string>();
+  #isDrawn: () => void = () => undefined;
+  #drawn = new Promise<void>((drawn) => (this.#isDrawn = drawn));
 
   constructor(backend: Backend, windowId: string) {
     this.backend = backend;
@@ -133,6 +135,7 @@ export class App {
         focusAgain(left);
       }
       await onScreen();
+      this.#isDrawn();
       // What says that it shows this window has it on the screen.
       this.#feed.attach(this.windowId, this.tab);
       await around;
@@ -209,9 +212,11 @@ export class App {
       this.draft = new DraftKeeper(this.backend, localStorage, this.windowId, id, window.draft?.session_id === id ? window.draft : null);
       this.lostFolder = null;
       this.commands = [];
-      void this.#readCommands();
       const conversation = this.conversation;
-      void conversation.load().then(() => this.lookForFolder(conversation.session));
+      const loaded = conversation.load();
+      // Neither is in a window's first picture.
+      void this.#drawn.then(() => this.#readCommands());
+      void Promise.all([loaded, this.#drawn]).then(() => this.lookForFolder(conversation.session));
     }
   }
 
