@@ -16,7 +16,7 @@ ifeq ($(wildcard web/dist/assets),)
 endif
 XTASK := cargo run --quiet --package xtask --
 
-.PHONY: help run desktop test check web web-test unit e2e proof proof-upgrade bench bench-desktop package bundle setup clean
+.PHONY: help run desktop test check web web-test unit e2e proof proof-upgrade proof-platforms bench bench-desktop package bundle setup clean
 
 help: ## Say what there is to make.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -46,10 +46,17 @@ web: $(WEB_BUILT) ## The web UI, built only when its inputs changed.
 web-test: web ## Types, lint and unit tests of the web UI.
 	@cd web && npm run --silent check && npm test --silent
 
-proof: proof-upgrade ## The long suites, which `make test` runs shortened.
+proof: proof-upgrade proof-platforms ## The long suites, which `make test` runs shortened.
 
 proof-upgrade: web ## Kill upgrades between two versions 200 times; GANDER_KILLS_SEED=N repeats the random ones.
 	@GANDER_KILLS=161 .ci/e2e upgrade_kills.test.js
+
+# No compiler for these platforms' C is here, and none is needed to check types: `true` takes its place.
+proof-platforms: web ## Check the types of what runs on macOS and Windows, from wherever this is.
+	@rustup target add x86_64-apple-darwin x86_64-pc-windows-msvc
+	@export CC_x86_64_apple_darwin=true AR_x86_64_apple_darwin=true CC_x86_64_pc_windows_msvc=true AR_x86_64_pc_windows_msvc=true RUSTFLAGS='-D warnings'; \
+	  cargo check --package gander-cli --package gander-desktop --target x86_64-apple-darwin --target-dir target/platforms && \
+	  cargo check --package gander-desktop --target x86_64-pc-windows-msvc --target-dir target/platforms
 
 bench: web ## Measure speed and memory beside the machine's floors; writes docs/BENCHMARKS.md.
 	@cargo build --release --quiet --package gander-cli --bin gander

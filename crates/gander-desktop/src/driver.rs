@@ -52,6 +52,7 @@ pub enum Told {
     /// A menu or the tray, with the window that has the focus.
     Action(Action, Option<String>),
     /// A notification was clicked.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "other platforms' have no portable form here"))]
     Clicked(String),
     /// What is to become of running turns.
     Answered(QuitAnswer, Leaving),
@@ -64,6 +65,7 @@ pub enum Told {
     )]
     Dropped(String, Vec<PathBuf>),
     /// A web process died, and with it these pages; or a page could not be loaded.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the engines of other platforms load them again"))]
     PageGone(String),
 }
 
