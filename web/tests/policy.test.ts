@@ -18,3 +18,12 @@ test('only lib/backend talks to the network', () => {
   const where = sources.filter(({ text }) => /\bfetch\(|new WebSocket|XMLHttpRequest|EventSource/.test(text)).map(({ path }) => path);
   expect(where.sort()).toEqual(['lib/backend/feed.ts', 'lib/backend/http.ts']);
 });
+
+// The licences that a package of Gander carries are those of `dependencies`. The compiler brings its runtime by itself.
+test('what is built into the page is among the dependencies', async () => {
+  const { dependencies } = await import('../package.json');
+  const imported = sources.flatMap(({ text }) => [...text.matchAll(/(?:from|import|import\() ?'((?:@[\w-]+\/)?[\w-][\w.-]*)[^']*'/g)].map(([, name]) => name));
+  expect(imported).toContain('lucide');
+  const known = new Set<string | undefined>(['svelte', ...Object.keys(dependencies)]);
+  expect(imported.filter((name) => !known.has(name))).toEqual([]);
+});
