@@ -247,6 +247,28 @@ test('the web process is killed: all pages come back by themselves, with what wa
   display.picture('desktop-web-process-killed');
 });
 
+test('of two web processes one is killed: its pages come back, the others stay', async (t) => {
+  const { desktop, display, gander } = await begin(t);
+  for (let count = 1; count < 17; count += 1) await gander.post('windows');
+  await desktop.followed();
+  await desktop.kill();
+  const before = await desktop.returned();
+  const shell = desktop.pid();
+  const engines = children(shell, 'WebKitWebProcess');
+  assert.equal(engines.length, 2);
+  const gone = new Set();
+  const changes = await gander.follow(({ type, data }) => type === 'window' && data.attached === false && gone.add(data.id));
+  process.kill(engines[1], 'SIGKILL');
+  await until('its pages to be gone', () => gone.size > 0);
+  await until('another process', () => children(shell, 'WebKitWebProcess').length === 2 && !children(shell, 'WebKitWebProcess').includes(engines[1]));
+  const after = await desktop.followed();
+  await changes.close();
+  assert.equal(gone.size, 8);
+  assert.ok(children(shell, 'WebKitWebProcess').includes(engines[0]));
+  assert.deepEqual(after.map(({ id, session_id }) => [id, session_id]), before.map(({ id, session_id }) => [id, session_id]));
+  assert.equal((await display.windows()).length, 17);
+});
+
 test('a second start shows what it was given in the windows of the first, and ends', async (t) => {
   const { home, desktop, display, gander } = await begin(t);
   const [window] = await desktop.open();
