@@ -65,13 +65,11 @@ fn dead(death: Death) -> Error {
 impl Storage {
     fn step(&self) -> (bool, bool) {
         self.writes.fetch_add(1, Ordering::SeqCst);
-        match self.left.load(Ordering::SeqCst) {
-            left if left < 0 => (true, false),
-            0 => (false, false),
-            left => {
-                self.left.store(left - 1, Ordering::SeqCst);
-                (true, left == 1)
-            }
+        // In one step: two segments are stored at once, and each counts.
+        let counted = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| (left > 0).then(|| left - 1));
+        match counted {
+            Ok(left) => (true, left == 1),
+            Err(left) => (left < 0, false),
         }
     }
 
