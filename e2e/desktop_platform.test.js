@@ -1,5 +1,5 @@
 // What native windows and the desktop around them do for each other: notifications, tray, badge, dialogs, dropped files, paper,
-// spelling, light and dark, several displays.
+// spelling, light and dark.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';

@@ -113,30 +113,6 @@ test('a session moves to another native window, and by the menu to a new one, wi
   assert.equal((await gander.cli('verify', '--json')).code, 0);
 });
 
-test('a window of a display that is gone comes onto one that exists', async (t) => {
-  const { home, desktop, display, gander } = await begin(t, { width: 2600, height: 1000 });
-  const [window] = await desktop.open();
-  await named(gander, window.session_id, 'Far out');
-  const { id } = await native(display, 'Far out');
-  await put(desktop, id, window, { x: 1800, y: 300, width: 700, height: 500 });
-  display.picture('desktop-wide-display');
-  process.kill(desktop.pid(), 'SIGTERM');
-  await desktop.over();
-  await display.stop();
-
-  const small = await new Display(home, { width: 1200, height: 900 }).start(t);
-  desktop.display = small;
-  Object.assign(desktop.environment, small.environment, { HOME: home });
-  await desktop.start();
-  await until('the window on the display', async () => {
-    const placed = await native(small, 'Far out');
-    assert.ok(placed.x >= 0 && placed.x + placed.width <= 1200 && placed.y >= 0 && placed.y + placed.height <= 900, JSON.stringify(placed));
-    assert.deepEqual([placed.width, placed.height], [700, 500]);
-    return true;
-  });
-  small.picture('desktop-display-gone');
-});
-
 test('full screen, zoom and minimised come back, and the place below them', async (t) => {
   const { desktop, display, gander } = await begin(t);
   const other = await gander.post('windows');

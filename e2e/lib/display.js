@@ -1,15 +1,25 @@
 // A screen of its own for native windows: an X server in memory, a window manager and a message bus, all ended with the test.
 
-import { spawn, execFile } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { png, pointsOf } from './png.js';
-import { ARTEFACTS } from './places.js';
+import { ARTEFACTS, PYTHON } from './places.js';
+import { plug } from './screens.js';
 import { until } from './until.js';
 
 const run = promisify(execFile);
+
+/** A picture of all screens; in memory only Xvfb shows them. */
+const PICTURE = `
+import sys, gi
+gi.require_version("Gdk", "3.0")
+from gi.repository import Gdk
+root = Gdk.get_default_root_window()
+Gdk.pixbuf_get_from_window(root, 0, 0, root.get_width(), root.get_height()).savev(sys.argv[1], "png", [], [])
+`;
 
 const line = (stream, child, what) =>
   new Promise((resolve, reject) => {
@@ -18,10 +28,10 @@ const line = (stream, child, what) =>
     child.once('error', reject);
   });
 
-/** A display with a window manager, its size in pixels. */
+/** A display with a window manager: one screen of a size in pixels, or several, which can be unplugged. */
 export class Display {
-  constructor(home, { width = 1600, height = 1200 } = {}) {
-    Object.assign(this, { home, width, height, children: [] });
+  constructor(home, { width = 1600, height = 1200, screens = null } = {}) {
+    Object.assign(this, { home, width, height, screens, children: [] });
   }
 
   async start(t) {
@@ -30,9 +40,12 @@ export class Display {
     const runtime = join(this.folder, 'runtime');
     mkdirSync(runtime, { recursive: true, mode: 0o700 });
     const base = { PATH: process.env.PATH, HOME: this.home, LANG: 'C.UTF-8', XDG_RUNTIME_DIR: runtime, XDG_CONFIG_HOME: join(this.folder, 'config'), NO_AT_BRIDGE: '1' };
-    const screen = ['-screen', '0', `${this.width}x${this.height}x24`, '-fbdir', this.folder];
-    const server = this.#child('Xvfb', ['-displayfd', '3', ...screen, '-nolisten', 'tcp', '-noreset'], base, ['ignore', 'ignore', 'ignore', 'pipe']);
-    const number = await line(server.stdio[3], server, 'Xvfb');
+    this.socket = join(this.folder, 'viewers');
+    const viewers = ['-SecurityTypes', 'None', '-rfbport', '-1', '-rfbunixpath', this.socket];
+    const [program, ...screen] = this.screens ? ['Xvnc', '-depth', '24', ...viewers] : ['Xvfb', '-screen', '0', `${this.width}x${this.height}x24`, '-fbdir', this.folder];
+    const server = this.#child(program, ['-displayfd', '3', ...screen, '-nolisten', 'tcp', '-noreset'], base, ['ignore', 'ignore', 'ignore', 'pipe']);
+    const number = await line(server.stdio[3], server, program);
+    if (this.screens) await this.plug(this.screens);
     const bus = this.#child('dbus-daemon', ['--session', '--nofork', '--print-address'], base, ['ignore', 'pipe', 'ignore']);
     const address = await line(bus.stdout, bus, 'dbus-daemon');
     this.environment = { ...base, DISPLAY: `:${number}`, DBUS_SESSION_BUS_ADDRESS: address, GDK_BACKEND: 'x11', LIBGL_ALWAYS_SOFTWARE: '1' };
@@ -40,6 +53,12 @@ export class Display {
     this.#child('openbox', ['--startup', `touch ${managed}`], this.environment, 'ignore');
     await until('the window manager', () => existsSync(managed));
     return this;
+  }
+
+  /** Has exactly these screens, from now on. */
+  async plug(screens) {
+    await plug(this.socket, screens);
+    this.screens = screens;
   }
 
   #child(program, args, env, stdio) {
@@ -108,6 +127,8 @@ export class Display {
   /** Keeps a picture of the whole screen for people to look at. */
   picture(name) {
     mkdirSync(ARTEFACTS, { recursive: true });
-    writeFileSync(join(ARTEFACTS, `${name}.png`), png(readFileSync(join(this.folder, 'Xvfb_screen0'))));
+    const file = join(ARTEFACTS, `${name}.png`);
+    if (this.screens) execFileSync(PYTHON, ['-c', PICTURE, file], { env: this.environment });
+    else writeFileSync(file, png(readFileSync(join(this.folder, 'Xvfb_screen0'))));
   }
 }

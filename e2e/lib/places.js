@@ -8,6 +8,8 @@ export const ROOT = resolve(import.meta.dirname, '../..');
 export const GANDER = process.env.GANDER_BIN ?? join(ROOT, 'target/debug/gander');
 export const DESKTOP = process.env.GANDER_DESKTOP_BIN ?? join(ROOT, 'target/debug/gander-desktop');
 export const MODEL_SERVER = join(ROOT, 'target/debug/gander-model-server');
+/** Debian's own interpreter, for which Debian's packages are. */
+export const PYTHON = '/usr/bin/python3';
 export const ARTEFACTS = join(ROOT, 'artefacts');
 
 /** The real agent, at the version in package-lock.json; there is none for every platform. */

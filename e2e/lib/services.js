@@ -3,10 +3,8 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { PYTHON } from './places.js';
 import { until } from './until.js';
-
-/** Debian's own interpreter, for which Debian's packages are. */
-const PYTHON = '/usr/bin/python3';
 
 function program(t, display, name, args = []) {
   const child = spawn(PYTHON, [join(import.meta.dirname, name), ...args], { env: display.environment, stdio: ['pipe', 'pipe', 'inherit'] });

@@ -26,6 +26,8 @@ use crate::successor::{self, ProgramFile};
 /// A window that is moved is written down when it rests, and at least so often.
 const REST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_millis(900);
+/// So long after displays came or went the window manager has moved what it wants to move.
+const SETTLED: Duration = Duration::from_secs(1);
 /// How long windows may take to have their drafts saved before they go.
 const DRAFTS: Duration = Duration::from_millis(1500);
 /// What is left to the server when the session of the operating system ends; it goes on ending by itself after that.
@@ -47,6 +49,12 @@ pub enum Event {
 pub enum Told {
     /// A window was moved, resized or changed its state.
     Touched(String),
+    /// Displays came or went.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "other platforms bring windows back by themselves")
+    )]
+    DisplaysChanged,
     /// A person wants to close a window.
     CloseAsked(String),
     /// A menu or the tray, with the window that has the focus.
@@ -102,6 +110,8 @@ pub struct Driver {
     known: Known,
     cookie: Option<String>,
     moved: HashMap<String, Moved>,
+    /// When displays that came or went are settled.
+    settled: Option<Instant>,
     returning: Returning,
     /// Told to end when no turn runs any more.
     finishing: Option<Leaving>,
@@ -135,6 +145,7 @@ impl Driver {
             known: Known::default(),
             cookie: None,
             moved: HashMap::new(),
+            settled: None,
             returning: Returning::default(),
             finishing: None,
             asking: false,
@@ -147,11 +158,15 @@ impl Driver {
         loop {
             let due = self.moved.values().map(Moved::due).min();
             let next = self.successor.as_ref().map(|(_, at)| *at);
-            let more = self.returning.due();
+            let (more, settled) = (self.returning.due(), self.settled);
             let event = tokio::select! {
                 event = heard.recv() => event,
                 () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {
                     self.write_down_moved(false).await;
+                    continue;
+                }
+                () = async { sleep_until(settled.unwrap_or_else(Instant::now)).await }, if settled.is_some() => {
+                    self.settle().await;
                     continue;
                 }
                 () = async { sleep_until(next.unwrap_or_else(Instant::now)).await }, if next.is_some() => {
@@ -401,10 +416,8 @@ impl Driver {
 
     async fn told(&mut self, told: Told) -> bool {
         match told {
-            Told::Touched(id) => {
-                let now = Instant::now();
-                self.moved.entry(id).or_insert(Moved { first: now, last: now }).last = now;
-            }
+            Told::Touched(id) => self.touched(id),
+            Told::DisplaysChanged => self.settled = Some(Instant::now() + SETTLED),
             Told::CloseAsked(id) => {
                 if self.known.open().len() == 1 && self.known.open()[0].id == id {
                     return self.ask_or_leave(Leaving::LastWindow(id)).await;
@@ -490,8 +503,7 @@ impl Driver {
                 if let Some(id) = window {
                     let asked = id.clone();
                     let _ = on_main(&self.app, move |_, panes| panes.act(&asked, of)).await;
-                    let now = Instant::now();
-                    self.moved.entry(id).or_insert(Moved { first: now, last: now });
+                    self.touched(id);
                 }
             }
         }
@@ -564,6 +576,19 @@ impl Driver {
         self.write_down_moved(true).await;
         let path = format!("windows/{id}");
         self.ask(|server| async move { server.delete(&path).await.map(drop) }).await;
+    }
+
+    fn touched(&mut self, id: String) {
+        let now = Instant::now();
+        self.moved.entry(id).or_insert(Moved { first: now, last: now }).last = now;
+    }
+
+    /// Windows of displays that are gone come onto those that there are, and go home when they are back.
+    async fn settle(&mut self) {
+        self.settled = None;
+        for id in on_main(&self.app, |app, panes| panes.settle(app)).await.unwrap_or_default() {
+            self.touched(id);
+        }
     }
 
     /// Writes down where windows are now: those whose time has come, or all.

@@ -38,8 +38,26 @@ pub struct Geometry {
     /// The display's name, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display: Option<String>,
+    /// Where that display began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_at: Option<(f64, f64)>,
+    /// Where it was on a display that is not there now: it goes back when that is there again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<Home>,
     #[serde(flatten)]
     pub more: Map<String, Value>,
+}
+
+/// A window's place on a display that is gone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Home {
+    pub x: f64,
+    pub y: f64,
+    pub width: f64,
+    pub height: f64,
+    pub display: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_at: Option<(f64, f64)>,
 }
 
 /// A display of this machine.
@@ -56,9 +74,11 @@ impl Geometry {
     /// What the journal keeps, where it makes sense.
     pub fn read(kept: &Value) -> Option<Self> {
         let read: Self = serde_json::from_value(kept.clone()).ok()?;
-        let lengths = [read.x, read.y, read.width, read.height];
-        let sane = lengths.iter().all(|length| length.is_finite() && length.abs() < 1e6);
-        (sane && read.width > 0.0 && read.height > 0.0).then(|| Self { zoom: sane_zoom(read.zoom), ..read })
+        let sane = |x: f64, y: f64, width: f64, height: f64| {
+            [x, y, width, height].iter().all(|length| length.abs() < 1e6) && width > 0.0 && height > 0.0
+        };
+        let home = read.home.filter(|home| sane(home.x, home.y, home.width, home.height));
+        sane(read.x, read.y, read.width, read.height).then(|| Self { zoom: sane_zoom(read.zoom), home, ..read })
     }
 
     /// A place for a window that has none: beside the windows that there are.
@@ -76,26 +96,46 @@ impl Geometry {
             minimized: false,
             zoom: 1.0,
             display: None,
+            display_at: None,
+            home: None,
             more: Map::new(),
         }
         .onto(displays)
     }
 
-    /// The same window on the displays that there are. One that can be taken hold of stays where it is; one whose display is
-    /// gone goes to the display of its name, else to the nearest, as little changed as it can be.
+    /// The same window on the displays that there are. It moves along with its display, and stays where it can be taken hold of.
+    /// One whose display is gone comes onto the nearest, as little changed as it can be, and goes home when that is there again.
     pub fn onto(mut self, displays: &[Display]) -> Self {
         self.width = self.width.max(LEAST.0);
         self.height = self.height.max(LEAST.1);
-        if displays.is_empty() || displays.iter().any(|display| self.can_be_taken_hold_of_on(display)) {
+        if displays.is_empty() {
             return self;
         }
-        let named = displays.iter().find(|display| display.name.is_some() && display.name == self.display);
+        let there = |name: &str| displays.iter().find(|display| display.name.as_deref() == Some(name));
+        if let Some(home) = self.home.take_if(|home| there(&home.display).is_some()) {
+            let Home { x, y, width, height, display, display_at } = home;
+            self = Self { x, y, width, height, display: Some(display), display_at, ..self };
+        }
+        let named = self.display.as_deref().and_then(there);
+        if let Some(display) = named {
+            let (x, y) = self.display_at.unwrap_or((display.x, display.y));
+            self.x += display.x - x;
+            self.y += display.y - y;
+            self.display_at = Some((display.x, display.y));
+        } else if self.home.is_none() {
+            let Self { x, y, width, height, display_at, .. } = self;
+            self.home = self.display.take().map(|display| Home { x, y, width, height, display, display_at });
+        }
+        if displays.iter().any(|display| self.can_be_taken_hold_of_on(display)) {
+            return self;
+        }
         let Some(display) = named.or_else(|| self.nearest(displays)) else { return self };
         self.width = self.width.min(display.width).max(LEAST.0);
         self.height = self.height.min(display.height).max(LEAST.1);
         self.x = self.x.min(display.x + display.width - self.width).max(display.x);
         self.y = self.y.min(display.y + display.height - self.height).max(display.y);
         self.display.clone_from(&display.name);
+        self.display_at = Some((display.x, display.y));
         self
     }
 
@@ -177,13 +217,45 @@ mod tests {
         assert_eq!(at(9000.0, 0.0, 800.0, 600.0).onto(&one).display.as_deref(), Some("D0"));
     }
 
+    fn on(display: &str, display_at: (f64, f64), window: Geometry) -> Geometry {
+        Geometry { display: Some(display.into()), display_at: Some(display_at), ..window }
+    }
+
     #[test]
-    fn the_display_of_its_name_is_preferred_to_the_nearest() {
+    fn a_window_moves_along_with_its_display() {
         let moved = displays(&[(0.0, 0.0, 1280.0, 1024.0), (-1280.0, 0.0, 1280.0, 1024.0)]);
+        let window = on("D1", (1280.0, 0.0), at(1400.0, 50.0, 800.0, 600.0));
+        assert_eq!(place(&window.onto(&moved)), (-1160.0, 50.0, 800.0, 600.0));
+        // Where the display was is not known: onto it, at the least.
         let mut window = at(1400.0, 50.0, 800.0, 600.0);
         window.display = Some("D1".into());
         assert_eq!(place(&window.onto(&moved)), (-800.0, 50.0, 800.0, 600.0));
         assert_eq!(place(&at(1400.0, 50.0, 800.0, 600.0).onto(&moved)), (480.0, 50.0, 800.0, 600.0));
+    }
+
+    #[test]
+    fn a_window_goes_home_when_its_display_is_there_again() {
+        let both = [(0.0, 0.0, 1280.0, 1024.0), (1280.0, 0.0, 2560.0, 1440.0)];
+        let (one, both) = (displays(&both[..1]), displays(&both));
+        let placed = on("D1", (1280.0, 0.0), at(1900.0, 100.0, 1600.0, 1200.0));
+        let away = placed.clone().onto(&one);
+        assert_eq!(place(&away), (0.0, 0.0, 1280.0, 1024.0));
+        // It is the same once more, also after the journal kept it and after somebody moved it meanwhile.
+        let mut kept = Geometry::read(&serde_json::to_value(&away).unwrap()).unwrap().onto(&one);
+        assert_eq!(kept, away);
+        (kept.x, kept.y, kept.width) = (30.0, 40.0, 900.0);
+        let back = kept.onto(&both);
+        assert_eq!(back, placed);
+        // From there on it is moved as any other.
+        let elsewhere = on("D0", (0.0, 0.0), Geometry { x: 10.0, ..back });
+        assert_eq!(elsewhere.clone().onto(&one), elsewhere);
+    }
+
+    #[test]
+    fn a_home_that_makes_no_sense_is_forgotten() {
+        let home = json!({"x": 1e300, "y": 0, "width": 800, "height": 600, "display": "D1"});
+        let kept = json!({"x": 1, "y": 2, "width": 800, "height": 600, "home": home});
+        assert_eq!(Geometry::read(&kept).unwrap().home, None);
     }
 
     #[test]

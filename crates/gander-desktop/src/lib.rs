@@ -8,6 +8,7 @@
 //! version shows them), [`native`] (the platform).
 
 mod arguments;
+mod displays;
 mod driver;
 mod dropped;
 mod folder;
@@ -152,6 +153,7 @@ fn first(
         })
         .setup(move |app| {
             tray::show(app.handle());
+            native::watch_displays(&setup_events);
             let parts = Parts { app: app.handle().clone(), data_dir, program, events: setup_events, stops, what };
             handle.spawn(Driver::new(parts).run(heard));
             Ok(())

@@ -12,6 +12,7 @@ use tauri::webview::{Cookie, NewWindowResponse, WebviewWindow, WebviewWindowBuil
 use tauri::{AppHandle, LogicalPosition, LogicalSize, Url, WebviewUrl, WindowEvent};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::displays;
 use crate::driver::{Event, Told};
 use crate::geometry::{Display, Geometry, LEAST, sane_zoom};
 use crate::menu::OfTheWindow;
@@ -59,6 +60,8 @@ pub struct Panes {
     all: HashMap<String, Pane>,
     /// The window that has, or had last, the keyboard.
     focused: Option<String>,
+    /// Displays have come or gone: until the window manager has had its way, where windows are says nothing of where they belong.
+    unsettled: bool,
 }
 
 /// A window to open.
@@ -102,6 +105,13 @@ pub async fn on_main<T: Send + 'static>(
     });
     asked.ok()?;
     result.await.ok()
+}
+
+/// Displays have come or gone: until they are [settled](Panes::settle), windows belong where they were.
+#[cfg(target_os = "linux")]
+pub fn displays_changed(events: &mpsc::Sender<Event>) {
+    PANES.with_borrow_mut(|panes| panes.unsettled = true);
+    tell(events, Told::DisplaysChanged);
 }
 
 /// The window that a menu's choice is for.
@@ -153,12 +163,12 @@ impl Panes {
         if self.all.contains_key(&new.id) {
             return Ok(Opened::There);
         }
-        let displays = displays(app);
-        let kept = new.geometry.is_some();
-        let place = match new.geometry {
+        let displays = displays::all(app);
+        let place = match new.geometry.clone() {
             Some(kept) => kept.onto(&displays),
             None => Geometry::fresh(new.nth, &displays),
         };
+        let kept = new.geometry.as_ref() == Some(&place);
         let first = self.all.is_empty();
         let engine = engine_for(self.all.values().map(|pane| pane.engine), new.of);
         let related =
@@ -283,8 +293,29 @@ impl Panes {
         self.all.get(id).is_some_and(|pane| pane.window.is_focused().unwrap_or(false))
     }
 
+    /// Puts all windows where they belong on the displays that there are now; gives which there are.
+    pub fn settle(&mut self, app: &AppHandle) -> Vec<String> {
+        let displays = displays::all(app);
+        if !displays.is_empty() {
+            self.unsettled = false;
+            for (id, pane) in &mut self.all {
+                let frame = native::frame(&pane.window);
+                let room =
+                    |of: &Display| Display { width: of.width - frame.0, height: of.height - frame.1, ..of.clone() };
+                let rooms: Vec<Display> = displays.iter().map(room).collect();
+                if let Err(error) = pane.put(pane.place.clone().onto(&rooms)) {
+                    tracing::warn!(%error, window = id, "a window was not put onto a display");
+                }
+            }
+        }
+        self.all.keys().cloned().collect()
+    }
+
     /// Where a window is now, if that is another place than before.
     pub fn look(&mut self, id: &str) -> Option<Geometry> {
+        if self.unsettled {
+            return None;
+        }
         let pane = self.all.get_mut(id)?;
         let window = &pane.window;
         let mut place = pane.place.clone();
@@ -300,7 +331,9 @@ impl Panes {
                 place = Geometry { x, y, width, height, ..place };
             }
         }
-        place.display = window.current_monitor().ok().flatten().and_then(|monitor| monitor.name().cloned());
+        if let Some(display) = window.current_monitor().ok().flatten().as_ref().map(displays::of) {
+            (place.display, place.display_at) = (display.name, Some((display.x, display.y)));
+        }
         if pane.kept && place == pane.place {
             return None;
         }
@@ -356,6 +389,36 @@ impl Panes {
     }
 }
 
+impl Pane {
+    /// Puts a window somewhere else. One that fills a display does so on the one where it belongs.
+    fn put(&mut self, place: Geometry) -> tauri::Result<()> {
+        let window = &self.window;
+        let there =
+            window.current_monitor()?.as_ref().map(displays::of).map(|there| (there.name, Some((there.x, there.y))));
+        let fills = place.maximized || place.fullscreen;
+        let is_there = if fills {
+            there == Some((place.display.clone(), place.display_at))
+        } else {
+            native::place(window) == Some((place.x, place.y, place.width, place.height))
+        };
+        if !is_there {
+            if fills {
+                window.set_fullscreen(false)?;
+                window.unmaximize()?;
+            }
+            window.set_size(LogicalSize::new(place.width, place.height))?;
+            window.set_position(LogicalPosition::new(place.x, place.y))?;
+            if place.maximized {
+                window.maximize()?;
+            }
+            window.set_fullscreen(place.fullscreen)?;
+        }
+        self.kept = self.kept && self.place == place;
+        self.place = place;
+        Ok(())
+    }
+}
+
 /// The page saves at once when it is told that it goes away.
 const SAVE_DRAFT: &str = "(() => { const state = document.querySelector('[data-testid=draft-state]')?.dataset.state ?? 'saved'; \
      if (state !== 'saved') dispatchEvent(new Event('pagehide')); return state === 'saved'; })()";
@@ -397,24 +460,6 @@ pub fn set_cookie(window: &WebviewWindow, set: &str) -> tauri::Result<()> {
     cookie.unset_expires();
     cookie.set_domain("127.0.0.1");
     window.set_cookie(cookie)
-}
-
-/// The displays that there are, the first one first.
-fn displays(app: &AppHandle) -> Vec<Display> {
-    let primary = app.primary_monitor().ok().flatten().and_then(|monitor| monitor.name().cloned());
-    let mut all: Vec<Display> = app
-        .available_monitors()
-        .unwrap_or_default()
-        .iter()
-        .map(|monitor| {
-            let scale = monitor.scale_factor();
-            let (place, size): (LogicalPosition<f64>, LogicalSize<f64>) =
-                (monitor.position().to_logical(scale), monitor.size().to_logical(scale));
-            Display { name: monitor.name().cloned(), x: place.x, y: place.y, width: size.width, height: size.height }
-        })
-        .collect();
-    all.sort_by_key(|display| display.name != primary);
-    all
 }
 
 #[cfg(test)]

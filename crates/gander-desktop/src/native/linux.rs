@@ -16,7 +16,7 @@ use webkit2gtk::{SettingsExt as _, WebContextExt as _, WebView, WebViewExt as _}
 
 use super::{QuitAnswer, label, quit_words};
 use crate::driver::{Event, Leaving, Told};
-use crate::panes::tell;
+use crate::panes::{displays_changed, tell};
 
 /// What a new window shares the web process of.
 pub type View = WebView;
@@ -52,6 +52,14 @@ pub fn before_anything() {
             // SAFETY: no other thread runs yet that could read the environment meanwhile.
             unsafe { std::env::set_var(name, value) };
         }
+    }
+}
+
+/// Says when displays come and go.
+pub fn watch_displays(events: &mpsc::Sender<Event>) {
+    let events = events.clone();
+    if let Some(screen) = gtk::gdk::Screen::default() {
+        screen.connect_monitors_changed(move |_| displays_changed(&events));
     }
 }
 
@@ -195,6 +203,14 @@ pub fn place(window: &WebviewWindow) -> Option<(f64, f64, f64, f64)> {
     let native = window.gtk_window().ok()?;
     let ((x, y), (width, height)) = (native.position(), native.size());
     Some((x.into(), y.into(), width.into(), height.into()))
+}
+
+/// What a window's frame adds to its width and height.
+pub fn frame(window: &WebviewWindow) -> (f64, f64) {
+    let framed = window.gtk_window().ok().and_then(|native| Some((native.window()?.frame_extents(), native.size())));
+    framed.map_or((0.0, 0.0), |(outer, (width, height))| {
+        ((outer.width() - width).max(0).into(), (outer.height() - height).max(0).into())
+    })
 }
 
 fn dialog(kind: gtk::MessageType, title: &str, words: &str) -> gtk::MessageDialog {

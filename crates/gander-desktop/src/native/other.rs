@@ -16,6 +16,9 @@ pub const ENGINE: [(&str, &str); 0] = [];
 
 pub fn before_anything() {}
 
+/// These platforms bring windows back by themselves.
+pub fn watch_displays(_events: &mpsc::Sender<Event>) {}
+
 /// The engines of these platforms share their processes by themselves.
 pub struct View;
 
@@ -49,6 +52,14 @@ pub fn place(window: &WebviewWindow) -> Option<(f64, f64, f64, f64)> {
     let place: LogicalPosition<f64> = window.outer_position().ok()?.to_logical(scale);
     let size: LogicalSize<f64> = window.inner_size().ok()?.to_logical(scale);
     Some((place.x, place.y, size.width, size.height))
+}
+
+pub fn frame(window: &WebviewWindow) -> (f64, f64) {
+    let (Ok(scale), Ok(outer), Ok(inner)) = (window.scale_factor(), window.outer_size(), window.inner_size()) else {
+        return (0.0, 0.0);
+    };
+    let (outer, inner): (LogicalSize<f64>, LogicalSize<f64>) = (outer.to_logical(scale), inner.to_logical(scale));
+    ((outer.width - inner.width).max(0.0), (outer.height - inner.height).max(0.0))
 }
 
 pub fn mime_of(_name: &str) -> String {
