@@ -122,6 +122,18 @@ test('a conversation that grows long moves under nobody, and opens with its end'
   assert.deepEqual(problems, []);
 });
 
+test('a page that goes away in the middle of scrolling leaves its place behind', async (t) => {
+  const { gander, problems, page, ended } = await served(t);
+  await prompt(page, '/markdown');
+  await ended(1);
+  const place = async () => (await gander.get('windows')).windows[0].scroll;
+  await until('the end to be kept', async () => (await place())?.seq === 0);
+  await leaveEnd(page, 300);
+  await page.goto('about:blank');
+  await until('the place to be kept', async () => (await place()).seq > 0);
+  assert.deepEqual(problems, []);
+});
+
 test('a page is named after what it shows, and by that when it shows none', async (t) => {
   const { gander, page, session } = await served(t);
   await gander.api('PATCH', `sessions/${await session()}`, { name: 'Named' });

@@ -47,9 +47,16 @@ async function problem(response: Response): Promise<Problem> {
   return { status: response.status, code: `http_${response.status}`, title: `Gander answered ${response.status}` };
 }
 
+/** What a page that goes away still sends is sent without it, as far as the browser allows (64 KiB in all; a character takes up to three bytes). */
+let going = false;
+const CARRIED = 16 * 1024;
+globalThis.addEventListener?.('pagehide', (event) => (going = event.isTrusted), { capture: true });
+globalThis.addEventListener?.('pageshow', () => (going = false));
+
 async function json<T>(method: string, path: string, body?: unknown, query?: Query, timeoutMs?: number): Promise<T> {
   const init: RequestInit =
     body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
+  init.keepalive = going && String(init.body ?? '').length < CARRIED;
   const response = await request(method, address(path, query), init, timeoutMs);
   if (response.status === 204) return undefined as T;
   const text = await response.text();
