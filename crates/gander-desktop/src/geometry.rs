@@ -41,14 +41,14 @@ pub struct Geometry {
     /// Where that display began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_at: Option<(f64, f64)>,
-    /// Where it was on a display that is not there now: it goes back when that is there again.
+    /// Where it was before it had to move: it goes back when it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home: Option<Home>,
     #[serde(flatten)]
     pub more: Map<String, Value>,
 }
 
-/// A window's place on a display that is gone.
+/// A window's place on a display that is gone, or too small for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Home {
     pub x: f64,
@@ -104,39 +104,55 @@ impl Geometry {
     }
 
     /// The same window on the displays that there are. It moves along with its display, and stays where it can be taken hold of.
-    /// One whose display is gone comes onto the nearest, as little changed as it can be, and goes home when that is there again.
+    /// Where it cannot, or its display is gone, it comes onto the nearest, as little changed as it can be; from there it goes home
+    /// when that is possible again.
     pub fn onto(mut self, displays: &[Display]) -> Self {
         self.width = self.width.max(LEAST.0);
         self.height = self.height.max(LEAST.1);
         if displays.is_empty() {
             return self;
         }
-        let there = |name: &str| displays.iter().find(|display| display.name.as_deref() == Some(name));
-        if let Some(home) = self.home.take_if(|home| there(&home.display).is_some()) {
-            let Home { x, y, width, height, display, display_at } = home;
-            self = Self { x, y, width, height, display: Some(display), display_at, ..self };
+        if let Some((home, display)) = self.at_home().and_then(|home| home.along(displays))
+            && home.can_be_taken_hold_of_on(display)
+        {
+            return home;
         }
-        let named = self.display.as_deref().and_then(there);
-        if let Some(display) = named {
-            let (x, y) = self.display_at.unwrap_or((display.x, display.y));
-            self.x += display.x - x;
-            self.y += display.y - y;
-            self.display_at = Some((display.x, display.y));
-        } else if self.home.is_none() {
-            let Self { x, y, width, height, display_at, .. } = self;
-            self.home = self.display.take().map(|display| Home { x, y, width, height, display, display_at });
+        let left = self.home.clone().or_else(|| self.as_home());
+        let (mut placed, named) = match self.clone().along(displays) {
+            Some((moved, display)) => (moved, Some(display)),
+            None => (Self { home: left.clone(), ..self }, None),
+        };
+        if displays.iter().any(|display| placed.can_be_taken_hold_of_on(display)) {
+            return placed;
         }
-        if displays.iter().any(|display| self.can_be_taken_hold_of_on(display)) {
-            return self;
-        }
-        let Some(display) = named.or_else(|| self.nearest(displays)) else { return self };
-        self.width = self.width.min(display.width).max(LEAST.0);
-        self.height = self.height.min(display.height).max(LEAST.1);
-        self.x = self.x.min(display.x + display.width - self.width).max(display.x);
-        self.y = self.y.min(display.y + display.height - self.height).max(display.y);
-        self.display.clone_from(&display.name);
-        self.display_at = Some((display.x, display.y));
-        self
+        let Some(display) = named.or_else(|| placed.nearest(displays)) else { return placed };
+        placed.width = placed.width.min(display.width).max(LEAST.0);
+        placed.height = placed.height.min(display.height).max(LEAST.1);
+        placed.x = placed.x.min(display.x + display.width - placed.width).max(display.x);
+        placed.y = placed.y.min(display.y + display.height - placed.height).max(display.y);
+        placed.display.clone_from(&display.name);
+        placed.display_at = Some((display.x, display.y));
+        placed.home = left;
+        placed
+    }
+
+    /// Where its display is now, if that is there.
+    fn along(mut self, displays: &[Display]) -> Option<(Self, &Display)> {
+        let display = displays.iter().find(|display| display.name.is_some() && display.name == self.display)?;
+        let (x, y) = self.display_at.replace((display.x, display.y)).unwrap_or((display.x, display.y));
+        self.x += display.x - x;
+        self.y += display.y - y;
+        Some((self, display))
+    }
+
+    fn at_home(&self) -> Option<Self> {
+        let Home { x, y, width, height, display, display_at } = self.home.clone()?;
+        Some(Self { x, y, width, height, display: Some(display), display_at, home: None, ..self.clone() })
+    }
+
+    fn as_home(&self) -> Option<Home> {
+        let Self { x, y, width, height, display_at, .. } = *self;
+        Some(Home { x, y, width, height, display: self.display.clone()?, display_at })
     }
 
     fn can_be_taken_hold_of_on(&self, display: &Display) -> bool {
@@ -249,6 +265,16 @@ mod tests {
         // From there on it is moved as any other.
         let elsewhere = on("D0", (0.0, 0.0), Geometry { x: 10.0, ..back });
         assert_eq!(elsewhere.clone().onto(&one), elsewhere);
+    }
+
+    #[test]
+    fn a_window_goes_home_when_its_display_is_large_again() {
+        let (large, small) = (displays(&[(0.0, 0.0, 3840.0, 2160.0)]), displays(&[(0.0, 0.0, 1920.0, 1080.0)]));
+        let placed = on("D0", (0.0, 0.0), at(2500.0, 1200.0, 1200.0, 800.0));
+        let moved = placed.clone().onto(&small);
+        assert_eq!(place(&moved), (720.0, 280.0, 1200.0, 800.0));
+        assert_eq!(moved.clone().onto(&small), moved);
+        assert_eq!(moved.onto(&large), placed);
     }
 
     #[test]
