@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { BackendError, Unreachable, type Backend } from '../src/lib/backend/backend';
 import { fakeBackend } from '../src/lib/backend/fake';
-import type { SendRequest } from '../src/lib/backend/types';
+import type { Change, SendRequest, WindowState } from '../src/lib/backend/types';
 import { commands } from '../src/lib/keys/commands';
 import { SessionList } from '../src/lib/sidebar/sessions.svelte';
 import { App } from '../src/lib/state/app.svelte';
@@ -218,6 +218,98 @@ describe('windows', () => {
     if (!other) throw new Error('the scene has one session only');
     await app.open(other, 'here');
     expect(app.conversation?.id).toBe(before);
+  });
+
+  describe('whatever the order of answers, a window shows what the journal says last', () => {
+    /** A window whose session is changed by others: by the change, and in what is read, which a test may hold up or refuse. */
+    async function shared(change: (backend: Backend) => Partial<Backend> = () => ({})) {
+      let answer: (window: WindowState) => Promise<WindowState> = async (window) => window;
+      let tell: (change: Change) => void = () => undefined;
+      const app = await started('default', (backend) => ({
+        window: async (id) => answer(await backend.window(id)),
+        subscribe: (given, cursor) => {
+          tell = given.change;
+          return backend.subscribe(given, cursor);
+        },
+        ...change(backend),
+      }));
+      const mine = app.window;
+      const others = app.list.items.filter((s) => s.id !== mine?.session_id).map((s) => s.id);
+      const [first, second] = others;
+      if (!mine || !first || !second) throw new Error('the scene is too small');
+      const at = (session_id: string): WindowState => ({ ...mine, session_id });
+      return {
+        app,
+        first,
+        second,
+        at,
+        reads: (how: typeof answer) => (answer = how),
+        hears: (session_id: string) => tell({ type: 'window', window_id: WINDOW, data: at(session_id) }),
+      };
+    }
+
+    test('two that others ask for at once', async () => {
+      const { app, first, second, at, reads, hears } = await shared();
+      const asked: ((window: WindowState) => void)[] = [];
+      reads(() => new Promise((resolve) => asked.push(resolve)));
+      hears(first);
+      hears(second);
+      await expect.poll(() => asked.length).toBe(2);
+      asked[1]?.(at(second));
+      await expect.poll(() => app.conversation?.id).toBe(second);
+      asked[0]?.(at(first));
+      await new Promise((later) => setTimeout(later, 50));
+      expect(app.conversation?.id).toBe(second);
+    });
+
+    test('one that is taken back while it is read', async () => {
+      const { app, first, at, reads, hears } = await shared();
+      const before = app.conversation?.id ?? '';
+      const asked: ((window: WindowState) => void)[] = [];
+      reads(() => new Promise((resolve) => asked.push(resolve)));
+      hears(first);
+      hears(before);
+      await expect.poll(() => asked.length).toBe(2);
+      asked[1]?.(at(before));
+      asked[0]?.(at(first));
+      await new Promise((later) => setTimeout(later, 50));
+      expect(app.conversation?.id).toBe(before);
+    });
+
+    test('one of its own that comes late', async () => {
+      let opened: () => void = () => undefined;
+      const { app, first, second, at, reads, hears } = await shared((backend) => ({
+        showSession: async (id, session) => {
+          const shown = await backend.showSession(id, session);
+          await new Promise<void>((resolve) => (opened = resolve));
+          return shown;
+        },
+      }));
+      const session = app.list.items.find((s) => s.id === first);
+      if (!session) throw new Error('no session');
+      const opening = app.open(session, 'here');
+      await expect.poll(async () => (await app.backend.window(WINDOW)).session_id).toBe(first);
+      // The change is told before the answer comes, and then somebody else shows another one here.
+      reads(async () => at(second));
+      hears(first);
+      hears(second);
+      await expect.poll(() => app.conversation?.id).toBe(second);
+      opened();
+      await opening;
+      await expect.poll(() => app.conversation?.id).toBe(second);
+    });
+
+    test('one that could not be read', async () => {
+      const { app, first, at, reads, hears } = await shared();
+      let tried = 0;
+      reads(async () => {
+        tried += 1;
+        if (tried === 1) throw new Unreachable();
+        return at(first);
+      });
+      hears(first);
+      await expect.poll(() => app.conversation?.id, { timeout: 5000 }).toBe(first);
+    });
   });
 
   test('a session that another window shows is asked about', async () => {

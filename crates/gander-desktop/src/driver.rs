@@ -13,11 +13,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::dropped;
+use crate::events::{Event, Leaving, Told};
 use crate::geometry::Geometry;
 use crate::http::{Change, Server, encode};
 use crate::journal::{Known, News};
 use crate::link::{Heard, Stop};
 use crate::menu::{Action, OfTheWindow};
+use crate::named;
 use crate::native::{self, QuitAnswer};
 use crate::panes::{self, on_main};
 use crate::returning::Returning;
@@ -35,56 +37,6 @@ const LOG_OUT: Duration = Duration::from_secs(4);
 const QUIT: Duration = Duration::from_secs(30);
 /// What could not be saved before another version shows the windows is tried again so much later.
 const AGAIN: Duration = Duration::from_secs(2);
-
-/// Everything that the driver reacts to.
-pub enum Event {
-    Heard(Heard),
-    Told(Told),
-    /// The operating system wants this process to end.
-    Signal,
-}
-
-/// What comes from the native side.
-#[derive(Debug)]
-pub enum Told {
-    /// A window was moved, resized or changed its state.
-    Touched(String),
-    /// Displays came or went.
-    #[cfg_attr(
-        not(target_os = "linux"),
-        expect(dead_code, reason = "other platforms bring windows back by themselves")
-    )]
-    DisplaysChanged,
-    /// A person wants to close a window.
-    CloseAsked(String),
-    /// A menu or the tray, with the window that has the focus.
-    Action(Action, Option<String>),
-    /// A notification was clicked.
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "other platforms' have no portable form here"))]
-    Clicked(String),
-    /// What is to become of running turns.
-    Answered(QuitAnswer, Leaving),
-    /// A folder was chosen.
-    Folder(PathBuf),
-    /// Files were dropped onto a window. Where the page itself takes them, nobody says so.
-    #[cfg_attr(
-        not(target_os = "linux"),
-        expect(dead_code, reason = "the engines of other platforms give pages the files")
-    )]
-    Dropped(String, Vec<PathBuf>),
-    /// A web process died, and with it these pages; or a page could not be loaded.
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the engines of other platforms load them again"))]
-    PageGone(String),
-}
-
-/// What is being left.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Leaving {
-    /// All of it; windows stay open in the journal.
-    Quit,
-    /// The last window, by closing it.
-    LastWindow(String),
-}
 
 /// A moved window that is not written down yet.
 struct Moved {
@@ -238,7 +190,7 @@ impl Driver {
         let _ = on_main(&self.app, move |_, panes| panes.bring_back(reload_all)).await;
         if let Some(what) = self.what.take() {
             // The windows that were there come back all the same; the change feed brings the new one.
-            if let Err(words) = show(&server, &what).await {
+            if let Err(words) = named::show(&server, &what).await {
                 self.say("Gander could not open that.", words);
             }
         }
@@ -561,7 +513,7 @@ impl Driver {
             return;
         }
         let session = session.to_owned();
-        self.ask(|server| async move { open_session(&server, &session).await.map(drop) }).await;
+        self.ask(|server| async move { named::open_session(&server, &session).await.map(drop) }).await;
     }
 
     fn say(&self, title: &'static str, words: String) {
@@ -701,57 +653,4 @@ async fn grant(server: &Server) -> Option<String> {
         }
     }
     Some(cookie)
-}
-
-/// Shows what was named: a folder (a new chat in it), a session by id or whole name, a link to one; nothing: the window that
-/// had the focus last.
-pub async fn show(server: &Server, what: &str) -> Result<(), String> {
-    let words = |error: crate::http::Error| error.to_string();
-    if what.is_empty() {
-        let all = server.get("windows").await.map_err(words)?;
-        let open = all["windows"].as_array().and_then(|windows| windows.iter().find(|window| window["open"] == true));
-        let id = all["focused"].as_str().or_else(|| open?["id"].as_str());
-        let shown = match id {
-            Some(id) => server.post(&format!("windows/{id}/focus"), &json!({})).await,
-            None => server.post("windows", &json!({})).await,
-        };
-        return shown.map(drop).map_err(words);
-    }
-    let named = what.strip_prefix("gander://session/").map(|rest| rest.trim_end_matches('/'));
-    if named.is_none() && std::path::Path::new(what).is_dir() {
-        let folder = std::path::absolute(what).map_err(|error| format!("{what} cannot be opened: {error}."))?;
-        return server.post("windows", &json!({"cwd": folder})).await.map(drop).map_err(words);
-    }
-    let session = resolve(server, named.unwrap_or(what)).await?;
-    open_session(server, &session).await.map_err(words)
-}
-
-/// The window that shows a session comes to the front, or a new one shows it.
-async fn open_session(server: &Server, session: &str) -> Result<(), crate::http::Error> {
-    let all = server.get("windows").await?;
-    let windows = all["windows"].as_array().cloned().unwrap_or_default();
-    let shown = windows.iter().find(|window| window["open"] == true && window["session_id"] == session);
-    match shown.and_then(|window| window["id"].as_str()) {
-        Some(id) => server.post(&format!("windows/{id}/focus"), &json!({})).await,
-        None => server.post("windows", &json!({"session_id": session})).await,
-    }
-    .map(drop)
-}
-
-/// The id of the session that a person named.
-async fn resolve(server: &Server, named: &str) -> Result<String, String> {
-    let is_id = named.len() == 36 && named.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    if is_id {
-        return Ok(named.to_lowercase());
-    }
-    let found = server.get(&format!("sessions?status=all&limit=500&q={}", encode(named))).await;
-    let found = found.map_err(|error| error.to_string())?;
-    let all = found["sessions"].as_array().cloned().unwrap_or_default();
-    let ids: Vec<&str> =
-        all.iter().filter(|session| session["name"] == named).filter_map(|s| s["id"].as_str()).collect();
-    match ids.as_slice() {
-        [only] => Ok((*only).to_owned()),
-        [] => Err(format!("No folder is named \"{named}\", and no session has this id or name.")),
-        _ => Err(format!("Several sessions are named \"{named}\". Open the one you mean from the list.")),
-    }
 }

@@ -4,13 +4,14 @@
 //! shows each window that is open in the journal as a native one, and writes down where it is. So a crash of the toolkit or of
 //! the web engine cuts no answer off, and this program can be killed and started again at any moment.
 //!
-//! Reading order: [`driver`] (what happens), [`panes`] (the windows), [`link`] and [`host`] (the server), [`successor`] (which
+//! Reading order: [`events`] and [`driver`] (what happens), [`panes`] (the windows), [`link`] and [`host`] (the server), [`successor`] (which
 //! version shows them), [`native`] (the platform).
 
 mod arguments;
 mod displays;
 mod driver;
 mod dropped;
+mod events;
 mod folder;
 mod geometry;
 mod host;
@@ -18,6 +19,7 @@ mod http;
 mod journal;
 mod link;
 mod menu;
+mod named;
 mod native;
 mod panes;
 mod returning;
@@ -34,7 +36,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use arguments::{Arguments, Print, USAGE};
-use driver::{Driver, Event, Parts, Told};
+use driver::{Driver, Parts};
+use events::{Event, Told};
 use folder::Lock;
 use host::Host;
 
@@ -109,7 +112,7 @@ async fn alone_or_told(data_dir: &Path, own: &Path, what: &str) -> Result<Option
         // A killed process holds the lock until the last of its threads is gone, and shows nothing any more.
         let shows = folder::holder(own).is_some_and(host::alive);
         if shows && let Some(server) = Host::find(data_dir).await {
-            match driver::show(&server, what).await {
+            match named::show(&server, what).await {
                 Ok(()) => return Ok(None),
                 Err(words) if server.answers().await => return Err(words),
                 // It is ending, with the windows: then this process shows them.
@@ -187,7 +190,7 @@ async fn open_link(data_dir: std::path::PathBuf, link: String) {
     let until = Instant::now() + SECOND_PATIENCE;
     while Instant::now() < until {
         if let Some(server) = Host::find(&data_dir).await {
-            if let Err(words) = driver::show(&server, &link).await {
+            if let Err(words) = named::show(&server, &link).await {
                 tracing::warn!(link, words, "a link was not opened");
             }
             return;

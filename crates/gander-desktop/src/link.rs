@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
-use crate::driver::Event;
+use crate::events::Event;
 use crate::host::{Ended, Host};
 use crate::http::{Change, Server};
 

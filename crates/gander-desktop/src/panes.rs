@@ -13,7 +13,7 @@ use tauri::{AppHandle, LogicalPosition, LogicalSize, Url, WebviewUrl, WindowEven
 use tokio::sync::{mpsc, oneshot};
 
 use crate::displays;
-use crate::driver::{Event, Told};
+use crate::events::{Event, Told};
 use crate::geometry::{Display, Geometry, LEAST, sane_zoom};
 use crate::menu::OfTheWindow;
 use crate::native;

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use webkit2gtk::{SettingsExt as _, WebContextExt as _, WebView, WebViewExt as _};
 
 use super::{QuitAnswer, label, quit_words};
-use crate::driver::{Event, Leaving, Told};
+use crate::events::{Event, Leaving, Told};
 use crate::panes::{displays_changed, tell};
 
 /// What a new window shares the web process of.

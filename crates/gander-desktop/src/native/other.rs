@@ -8,7 +8,7 @@ use tauri::{AppHandle, LogicalPosition, LogicalSize, Manager as _, Wry};
 use tokio::sync::mpsc;
 
 use super::{QuitAnswer, label, quit_words};
-use crate::driver::{Event, Leaving, Told};
+use crate::events::{Event, Leaving, Told};
 use crate::panes::tell;
 
 /// What only WebKitGTK reads.

@@ -20,6 +20,8 @@ const PAGES = new Set<string>(['backups', 'upgrade', 'archived', 'trashed', 'emp
 
 /** How long the first picture of a window waits for what belongs in it. */
 const FIRST_MS = 250;
+/** A window that could not be read is read again. */
+const AGAIN_MS = 1000;
 
 /** What this window is doing: its session, its draft, the list, and how things stand with the server. */
 export class App {
@@ -100,6 +102,12 @@ export class App {
   #pending: { turnId: string; content: string; sessionId: string } | null = null;
   #healthTimer: ReturnType<typeof setTimeout> | undefined;
   #asked = 0;
+  /** Counts what this window was made to show, and what was asked so that it can be. */
+  #shown = 0;
+  /** The window is being read, because it shows another session. */
+  #following = false;
+  /** The session that the journal said last that this window shows. */
+  #told: string | null | undefined;
   #seeing: string | null = null;
   #asking = new Set<string>();
   #isDrawn: () => void = () => undefined;
@@ -165,7 +173,7 @@ export class App {
         this.window = window;
         void this.conversation?.load();
         if (window.draft) this.draft?.changed(window.draft);
-      } else this.#show(window);
+      } else this.#answered(window);
     } catch (failure) {
       this.complain(failure, 'This window could not be read again.');
     }
@@ -198,7 +206,15 @@ export class App {
     if (this.conversation?.phase === 'failed' && this.conversation.failure instanceof Unreachable) void this.conversation.load();
   }
 
+  /** Shows what something asked of the server gave. The answer may be older than what others made the window show meanwhile. */
+  #answered(window: WindowState) {
+    this.#show(window);
+    if (this.#told !== undefined && this.#told !== window.session_id) void this.#follow();
+  }
+
   #show(window: WindowState) {
+    this.#shown += 1;
+    this.#following = false;
     this.window = window;
     const id = window.session_id;
     if (id === null) {
@@ -264,7 +280,9 @@ export class App {
       case 'window': {
         const window = change.data as WindowState;
         this.windows = this.windows.some((w) => w.id === window.id) ? this.windows.map((w) => (w.id === window.id ? window : w)) : [...this.windows, window];
-        if (window.id === this.windowId && window.session_id !== this.window?.session_id) void this.#follow();
+        if (window.id !== this.windowId) break;
+        this.#told = window.session_id;
+        if (this.#following || window.session_id !== this.window?.session_id) void this.#follow();
         break;
       }
       case 'draft':
@@ -317,9 +335,15 @@ export class App {
     await Promise.allSettled([this.draft?.flush(), this.rememberPlace?.()]);
   }
 
+  /** Shows what the journal says. Of several answers only that to the newest question is shown, whenever they come. */
   async #follow(): Promise<void> {
-    const window = await this.backend.window(this.windowId);
-    this.#show(window);
+    const asked = ++this.#shown;
+    this.#following = true;
+    const window = await this.backend.window(this.windowId).catch(() => null);
+    if (asked !== this.#shown) return;
+    this.#following = false;
+    if (window) this.#show(window);
+    else setTimeout(() => asked === this.#shown && void this.#follow(), AGAIN_MS);
   }
 
   #healthLater(ms = 1500) {
@@ -398,7 +422,7 @@ export class App {
         this.backend.showSession(this.windowId, session.id),
       );
       if (!shown || asked !== this.#asked) return;
-      this.#show(shown.window);
+      this.#answered(shown.window);
     }
     this.go(null);
     this.finding = false;
@@ -446,11 +470,11 @@ export class App {
     await this.rememberPlace?.();
     const moved = await this.#try('The session was not moved. This window still shows it.', () => this.backend.moveSession(this.windowId, session.id, to?.id));
     if (!moved) return undefined;
-    this.#show(moved.from);
+    this.#answered(moved.from);
     this.go(null);
     const back = async () => {
       const returned = await this.#try('The session was not moved back.', () => this.backend.moveSession(moved.window.id, session.id, this.windowId));
-      if (returned) this.#show(returned.window);
+      if (returned) this.#answered(returned.window);
     };
     this.toasts.show(`Moved to window ${moved.window.ordinal}.`, { action: { label: 'Move back', run: () => void back() } });
     return moved.window;
@@ -474,7 +498,7 @@ export class App {
     await this.draft?.flush();
     const moved = await this.#try('The session was not moved. That window still shows it.', () => this.backend.moveSession(other.window.id, other.session.id, this.windowId));
     if (!moved) return;
-    this.#show(moved.window);
+    this.#answered(moved.window);
     this.go(null);
   }
 
@@ -483,7 +507,7 @@ export class App {
     const session = await this.#try('A new chat could not be made.', () => this.backend.newChat(this.windowId, options));
     if (!session) return;
     const window = await this.#try('This window could not be read again.', () => this.backend.window(this.windowId));
-    if (window) this.#show(window);
+    if (window) this.#answered(window);
     this.go(null);
     document.querySelector<HTMLTextAreaElement>('[data-testid=composer-text]')?.focus();
   }
