@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { BackendError, Unreachable, type Backend } from '../src/lib/backend/backend';
 import { fakeBackend } from '../src/lib/backend/fake';
-import type { Change, SendRequest, WindowState } from '../src/lib/backend/types';
+import type { Change, Finding, SendRequest, WindowState } from '../src/lib/backend/types';
 import { commands } from '../src/lib/keys/commands';
 import { SessionList } from '../src/lib/sidebar/sessions.svelte';
 import { App } from '../src/lib/state/app.svelte';
@@ -107,6 +107,57 @@ test('a page of the list that is older than what was heard meanwhile takes nothi
   pages[0]?.();
   await loading;
   expect(list.items.find((one) => one.id === session.id)?.name).toBe('Named meanwhile');
+});
+
+test('an answer that comes late takes no newer name back', async () => {
+  let renamed: () => void = () => undefined;
+  let tell: (change: Change) => void = () => undefined;
+  const app = await started('default', (backend) => ({
+    patchSession: async (id, patch) => {
+      const session = structuredClone(await backend.patchSession(id, patch));
+      await new Promise<void>((resolve) => (renamed = resolve));
+      return session;
+    },
+    subscribe: (given, cursor) => {
+      tell = given.change;
+      return backend.subscribe(given, cursor);
+    },
+  }));
+  const session = app.session;
+  if (!session) throw new Error('no session');
+  const names = () => [app.session?.name, app.list.items.find((s) => s.id === session.id)?.name];
+  const renaming = app.rename(session, 'Mine');
+  await expect.poll(names).toEqual(['Mine', 'Mine']);
+  const now = app.session ?? session;
+  tell({ type: 'session', session_id: session.id, data: { ...now, name: 'Newer', head: { ...now.head, seq: now.head.seq + 1 } } });
+  expect(names()).toEqual(['Newer', 'Newer']);
+  renamed();
+  await renaming;
+  tell({ type: 'session', session_id: session.id, data: now });
+  expect(names()).toEqual(['Newer', 'Newer']);
+});
+
+test('a list of findings that comes late takes no newer one back', async () => {
+  const asked: ((findings: Finding[]) => void)[] = [];
+  let held = false;
+  let tell: (change: Change) => void = () => undefined;
+  const app = await started('default', (backend) => ({
+    findings: () => (held ? new Promise((resolve) => asked.push(resolve)) : backend.findings()),
+    subscribe: (given, cursor) => {
+      tell = given.change;
+      return backend.subscribe(given, cursor);
+    },
+  }));
+  held = true;
+  const found: Finding = { kind: 'chain_broken', severity: 'error', subject: {}, detail: 'found', remedy: '' };
+  tell({ type: 'finding', data: found });
+  tell({ type: 'finding', data: found });
+  await expect.poll(() => asked.length).toBe(2);
+  asked[1]?.([found]);
+  await expect.poll(() => app.findings).toEqual([found]);
+  asked[0]?.([]);
+  await new Promise((later) => setTimeout(later, 20));
+  expect(app.findings).toEqual([found]);
 });
 
 test('where the reader is is not written down again', async () => {

@@ -1,6 +1,7 @@
 import { SvelteMap } from 'svelte/reactivity';
 import { BackendError, type Backend } from '../backend/backend';
 import type { Change, Entry, EntryPage, Finding, Head, OpenItemChange, Queue, Session } from '../backend/types';
+import { isOlder } from '../state/session';
 import { bodyOf } from './entry';
 import { LiveItem } from './live.svelte';
 import { outlineOf, rowsOf } from './rows';
@@ -171,12 +172,17 @@ export class Conversation {
         this.#openItem(change.data as OpenItemChange);
         break;
       case 'session':
-        this.session = change.data as Session;
+        this.heard(change.data as Session);
         break;
       case 'queue':
         this.queue = change.data as Queue;
         break;
     }
+  }
+
+  /** What a change or an answer says of the session. An answer may be older than what was told meanwhile. */
+  heard(session: Session) {
+    if (!isOlder(session, this.session)) this.session = session;
   }
 
   #drain() {

@@ -1,5 +1,6 @@
 import type { Backend } from '../backend/backend';
 import type { Change, Counts, Session, StatusFilter } from '../backend/types';
+import { isOlder } from '../state/session';
 
 const PAGE = 200;
 
@@ -115,6 +116,7 @@ export class SessionList {
     const session = change.data as Session;
     const index = this.items.findIndex((s) => s.id === session.id);
     const before = this.items[index];
+    if (isOlder(session, before)) return;
     const fits = this.#fits(session);
     if (before) {
       const items = fits ? this.items.with(index, session) : this.items.toSpliced(index, 1);

@@ -102,6 +102,9 @@ export class App {
   #pending: { turnId: string; content: string; sessionId: string } | null = null;
   #healthTimer: ReturnType<typeof setTimeout> | undefined;
   #asked = 0;
+  /** Counts questions about what is around the conversation; the newest one of each kind that was answered. */
+  #questions = 0;
+  #answers = new Map<string, number>();
   /** Counts what this window was made to show, and what was asked so that it can be. */
   #shown = 0;
   /** The window is being read, because it shows another session. */
@@ -155,14 +158,22 @@ export class App {
   }
 
   async #readAround(): Promise<void> {
-    const quiet = <T>(asked: Promise<T>, take: (got: T) => void) => asked.then(take, () => undefined);
-    await Promise.all([
-      quiet(this.backend.config(), (c) => (this.config = c)),
-      quiet(this.backend.agents(), (a) => (this.agents = a)),
-      quiet(this.backend.health(), this.#takeHealth),
-      quiet(this.backend.windows(), (w) => (this.windows = w)),
-      quiet(this.backend.findings(), (f) => (this.findings = f)),
-    ]);
+    await Promise.all([this.#readConfig(), this.#readAgents(), this.#readHealth(), this.#readWindows(), this.#readFindings()]);
+  }
+
+  #readConfig = () => this.#newest('config', this.backend.config(), (config) => (this.config = config));
+  #readAgents = () => this.#newest('agents', this.backend.agents(), (agents) => (this.agents = agents));
+  #readHealth = () => this.#newest('health', this.backend.health(), this.#takeHealth);
+  #readWindows = () => this.#newest('windows', this.backend.windows(), (windows) => (this.windows = windows));
+  #readFindings = () => this.#newest('findings', this.backend.findings(), (findings) => (this.findings = findings));
+
+  /** Takes an answer, unless that to a later question came before it. Without an answer all stays as it is. */
+  async #newest<T>(what: string, asked: Promise<T>, take: (answer: T) => void): Promise<void> {
+    const at = (this.#questions += 1);
+    const answer = await asked.catch(() => undefined);
+    if (answer === undefined || (this.#answers.get(what) ?? 0) > at) return;
+    this.#answers.set(what, at);
+    take(answer);
   }
 
   /** After a reset nothing read before is trusted. */
@@ -262,7 +273,7 @@ export class App {
     const before = session.cwd;
     const moved = await this.#try('The folder was not changed.', () => this.backend.patchSession(session.id, { cwd }));
     if (!moved) return;
-    if (this.conversation?.id === moved.id) this.conversation.session = moved;
+    if (this.conversation?.id === moved.id) this.conversation.heard(moved);
     const wasLost = this.lostFolder !== null;
     await this.lookForFolder(moved);
     this.toasts.show(`The folder is ${cwd} now.`, wasLost ? {} : { action: { label: 'Undo', run: () => void this.relink(before) } });
@@ -311,14 +322,14 @@ export class App {
         this.saving = change.data as SavingStatus;
         break;
       case 'finding':
-        this.backend.findings().then((f) => (this.findings = f), () => undefined);
+        void this.#readFindings();
         this.#healthLater();
         break;
       case 'agents':
-        this.backend.agents().then((a) => (this.agents = a), () => undefined);
+        void this.#readAgents();
         break;
       case 'config':
-        this.backend.config().then((c) => (this.config = c), () => undefined);
+        void this.#readConfig();
         break;
       case 'attached':
         this.taken = false;
@@ -348,7 +359,7 @@ export class App {
 
   #healthLater(ms = 1500) {
     clearTimeout(this.#healthTimer);
-    this.#healthTimer = setTimeout(() => this.backend.health().then(this.#takeHealth, () => undefined), ms);
+    this.#healthTimer = setTimeout(() => void this.#readHealth(), ms);
   }
 
   #takeHealth = (health: Health) => {
@@ -517,7 +528,7 @@ export class App {
     if (!session) return;
     await this.#try('That could not be changed.', async () => {
       const changed = await this.backend.patchSession(session.id, change);
-      if (this.conversation?.id === changed.id) this.conversation.session = changed;
+      if (this.conversation?.id === changed.id) this.conversation.heard(changed);
       if (change.agent) await this.#readCommands();
     });
   }
@@ -541,7 +552,7 @@ export class App {
     const window = await this.#try('That window could not be opened again.', () => this.backend.reopenWindow(closed));
     if (!window) tab?.close();
     else if (tab) tab.location.href = `/w/${window.id}`;
-    this.backend.windows().then((w) => (this.windows = w), () => undefined);
+    void this.#readWindows();
   }
 
   goToWindow(id: string) {
@@ -553,7 +564,7 @@ export class App {
     const wanted = name.trim();
     if (wanted === '' || wanted === session.name) return;
     const renamed = await this.#try('The name was not changed.', () => this.backend.patchSession(session.id, { name: wanted }));
-    if (renamed && this.conversation?.id === renamed.id) this.conversation.session = renamed;
+    if (renamed && this.conversation?.id === renamed.id) this.conversation.heard(renamed);
   }
 
   async setStatus(session: Session, status: 'active' | 'archived' | 'trashed'): Promise<void> {
@@ -561,7 +572,7 @@ export class App {
     const done = await this.#try('Nothing was changed.', () => this.backend.patchSession(session.id, { status }));
     if (!done) return;
     for (const list of [this.list, ...this.#watched]) list.apply({ type: 'session', session_id: session.id, data: done });
-    if (this.conversation?.id === done.id) this.conversation.session = done;
+    if (this.conversation?.id === done.id) this.conversation.heard(done);
     const said = { active: 'Put back', archived: 'Archived', trashed: 'Moved to the trash' }[status];
     const undo = before === 'quarantined' || before === status ? undefined : { label: 'Undo', run: () => void this.setStatus({ ...session, status }, before) };
     this.toasts.show(`${said}: ${session.name || 'Untitled'}`, { action: status === 'active' ? undefined : undo });
@@ -578,7 +589,7 @@ export class App {
           const after = await this.backend.patchSession(before.id, { status });
           done.push({ before, after });
           for (const list of [this.list, ...this.#watched]) list.apply({ type: 'session', session_id: after.id, data: after });
-          if (this.conversation?.id === after.id) this.conversation.session = after;
+          if (this.conversation?.id === after.id) this.conversation.heard(after);
         } catch (problem) {
           failure ??= problem;
         }
