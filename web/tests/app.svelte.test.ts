@@ -390,6 +390,24 @@ describe('windows', () => {
     expect(app.draft?.text).toBe('left behind');
   });
 
+  test('a file is for the session that it was given to, whatever the window shows when it is stored', async () => {
+    const app = await started('default');
+    const first = app.session;
+    const other = app.list.items.find((s) => s.id !== first?.id);
+    if (!first || !other || !app.draft) throw new Error('the scene is too small');
+    const storing = app.attachFile(new File(['large'], 'large.mov'), app.draft);
+    await app.open(other, 'here');
+    await storing;
+    expect(app.draft.attachments).toEqual([]);
+    app.attachGiven(first.id, [{ hash: 'h', name: 'dropped.txt', mime: 'text/plain', bytes: 1 }]);
+    expect(app.draft.attachments).toEqual([]);
+    expect(app.toasts.items.at(-1)?.text).toContain('Not attached');
+    await app.open(first, 'here');
+    await expect.poll(() => app.draft?.attachments.map((a) => a.name)).toEqual(['large.mov']);
+    app.attachGiven(first.id, [{ hash: 'h', name: 'dropped.txt', mime: 'text/plain', bytes: 1 }]);
+    expect(app.draft.attachments.map((a) => a.name)).toEqual(['large.mov', 'dropped.txt']);
+  });
+
   test('a session moves to another window with what is typed, and this one shows a new chat', async () => {
     const app = await started('default', (backend) => ({
       windows: async () => (await backend.windows()).map((w) => ({ ...w, attached: true })),

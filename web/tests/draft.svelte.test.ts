@@ -67,6 +67,33 @@ describe('g05 a draft is saved within 250 ms of the keyboard', () => {
     expect(state.current).toMatchObject({ rev: 4, text: 'saved and then some' });
   });
 
+  test('what is typed while it is being saved is saved too, though the window goes on to another session', async () => {
+    const { state, backend } = server();
+    const slow = { saveDraft: async (window: string, sent: Draft) => {
+      await new Promise((go) => setTimeout(go, 100));
+      await backend.saveDraft(window, sent);
+    } } as unknown as Backend;
+    const shelf = new MemoryShelf();
+    const keeper = new DraftKeeper(slow, shelf, 'w', 's', null);
+    keeper.type('half');
+    await vi.advanceTimersByTimeAsync(120);
+    keeper.type('half a thought');
+    keeper.close();
+    await vi.advanceTimersByTimeAsync(500);
+    expect(state.current?.text).toBe('half a thought');
+    expect(shelf.getItem(KEY)).toBeNull();
+  });
+
+  test('what is attached after the window went on is saved for its own session', async () => {
+    const { state, backend } = server(draft(1, 'look at this'));
+    const keeper = new DraftKeeper(backend, new MemoryShelf(), 'w', 's', draft(1, 'look at this'));
+    keeper.close();
+    keeper.attach({ hash: 'h', name: 'large.mov', mime: 'video/quicktime', bytes: 9 });
+    await vi.advanceTimersByTimeAsync(500);
+    expect(state.current).toMatchObject({ text: 'look at this', attachments: [{ hash: 'h' }] });
+    expect(keeper.state).toBe('saved');
+  });
+
   test('an unreachable server is tried again until it takes the text', async () => {
     const { state, backend } = server();
     state.fail = () => new Unreachable();

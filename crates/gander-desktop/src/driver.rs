@@ -468,7 +468,11 @@ impl Driver {
             return self.say("Gander is starting.", "Drop the files again in a moment.".into());
         };
         let app = self.app.clone();
+        // They are for the session that the window shows now; nothing is sent there before they are.
+        let session = self.known.get(&id).and_then(|window| window.session_id.clone());
         tokio::spawn(async move {
+            let (begun, to) = (json!({"session_id": session}), id.clone());
+            let _ = on_main(&app, move |_, panes| panes.give(&to, &begun)).await;
             let (mut attached, mut refused) = (Vec::new(), Vec::new());
             for file in files {
                 match dropped::put(&server, file).await {
@@ -476,9 +480,9 @@ impl Driver {
                     Err(words) => refused.push(words),
                 }
             }
-            let attached = Value::Array(attached);
+            let stored = json!({"session_id": session, "attachments": attached});
             let _ = on_main(&app, move |app, panes| {
-                panes.give(&id, &attached);
+                panes.give(&id, &stored);
                 if !refused.is_empty() {
                     native::say(app, "Not everything was attached.", &refused.join(" "));
                 }

@@ -372,11 +372,11 @@ impl Panes {
         }
     }
 
-    /// Gives a page what was dropped onto its window and is in the store by now.
-    pub fn give(&self, id: &str, attachments: &serde_json::Value) {
+    /// Tells a page of what was dropped onto its window: for which session, and what of it is in the store by now.
+    pub fn give(&self, id: &str, dropped: &serde_json::Value) {
         let Some(pane) = self.all.get(id) else { return };
         let given =
-            pane.window.eval(format!("dispatchEvent(new CustomEvent('gander-dropped', {{ detail: {attachments} }}))"));
+            pane.window.eval(format!("dispatchEvent(new CustomEvent('gander-dropped', {{ detail: {dropped} }}))"));
         if let Err(error) = given {
             tracing::warn!(%error, window = id, "a page was not given what was dropped onto it");
         }

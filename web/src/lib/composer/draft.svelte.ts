@@ -110,6 +110,8 @@ export class DraftKeeper {
   attach(attachment: Attachment) {
     this.attachments = [...this.attachments, attachment];
     this.#changed();
+    // A large file may take longer than its window stays with the session.
+    if (this.#closed) this.close();
   }
 
   detach(hash: string) {
@@ -245,9 +247,10 @@ export class DraftKeeper {
     } else this.#changed();
   }
 
+  /** The window goes on to another session: what is not saved yet is, once. */
   close() {
-    if (this.state !== 'saved') void this.#save();
-    this.#closed = true;
+    this.#closed = this.state === 'saved';
+    if (!this.#closed) void this.flush().finally(() => (this.#closed = true));
   }
 }
 

@@ -1,6 +1,6 @@
 import { getContext, setContext, tick } from 'svelte';
 import { BackendError, Unreachable, type Backend, type Connection, type Feed } from '../backend/backend';
-import type { Agent, AgentCommand, Change, Config, ContentBlock, ContinueHow, Draft, Entry, Finding, Handover, Health, Installed, SavingStatus, ScrollPosition, Session, WindowState } from '../backend/types';
+import type { Agent, AgentCommand, Attachment, Change, Config, ContentBlock, ContinueHow, Draft, Entry, Finding, Handover, Health, Installed, SavingStatus, ScrollPosition, Session, WindowState } from '../backend/types';
 import { DraftKeeper } from '../composer/draft.svelte';
 import { Conversation } from '../conversation/conversation.svelte';
 import { bodyOf } from '../conversation/entry';
@@ -771,11 +771,18 @@ export class App {
     if (config) this.config = config;
   }
 
-  async attachFile(file: File): Promise<void> {
-    const draft = this.draft;
-    if (!draft) return;
+  /** A file is for the draft that it was given to, whatever the window shows when it is stored. */
+  async attachFile(file: File, draft: DraftKeeper): Promise<void> {
     const stored = await this.#try(`${file.name} was not attached.`, () => this.backend.putBlob(file, file.name || 'pasted image.png'));
-    if (stored) draft.attach(stored);
+    if (stored) (this.draft?.sessionId === draft.sessionId ? this.draft : draft).attach(stored);
+  }
+
+  /** Files that a native window's shell stored for a session. */
+  attachGiven(sessionId: string | null, attachments: Attachment[]): void {
+    const { draft } = this;
+    if (draft && draft.sessionId === sessionId) for (const attachment of attachments) draft.attach(attachment);
+    else if (attachments.length > 0)
+      this.toasts.show('Not attached: this window shows another chat by now.', { tone: 'error', detail: 'The files are unchanged. Drop them again where their chat is.' });
   }
 }
 
