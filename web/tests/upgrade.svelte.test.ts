@@ -64,6 +64,30 @@ describe('g10 a page of another version', () => {
     expect(reloads).toBe(1);
   });
 
+  test('an answer that comes late takes back nothing that was told meanwhile', async () => {
+    const backend = fake('frozen');
+    const waiting: (() => void)[] = [];
+    const held = async <T>(answer: Promise<T>): Promise<T> => {
+      const then = await answer;
+      await new Promise<void>((go) => waiting.push(go));
+      return then;
+    };
+    const upgrade = new Upgrade({ ...backend, handover: () => held(backend.handover()), upgrade: () => held(backend.upgrade()) });
+    const heard = upgrade.heard('0.1.0', () => Promise.resolve());
+    await expect.poll(() => waiting.length).toBe(2);
+    upgrade.told({ ...(await backend.handover()), state: 'none' });
+    upgrade.toldInstalled(null);
+    await expect.poll(() => waiting.length).toBe(3);
+    waiting[2]?.();
+    await expect.poll(() => upgrade.report).not.toBeNull();
+    const { report } = upgrade;
+    for (const go of waiting) go();
+    await heard;
+    await new Promise((later) => setTimeout(later, 20));
+    expect([upgrade.handover.state, upgrade.waiting]).toEqual(['none', false]);
+    expect(upgrade.report).toBe(report);
+  });
+
   test('comes back to where the hands were, for this window and only once', () => {
     document.body.innerHTML = '<textarea data-testid="composer-text">half a thought</textarea>';
     const field = document.querySelector('textarea');

@@ -37,6 +37,9 @@ export class Upgrade {
   #seen = $state<string | null>(null);
   #own = servedBy();
   #typedAt = 0;
+  /** Counts what was told of the handover, and what was asked of upgrades: an older answer takes nothing back. */
+  #told = 0;
+  #asked = 0;
 
   constructor(backend: Backend) {
     this.#backend = backend;
@@ -64,22 +67,28 @@ export class Upgrade {
   }
 
   async #read(): Promise<void> {
-    const quiet = <T>(asked: Promise<T>, take: (got: T) => void) => asked.then(take, () => undefined);
-    await Promise.all([quiet(this.#backend.handover(), (now) => (this.handover = now)), quiet(this.#backend.upgrade(), (now) => (this.report = now))]);
+    const told = this.#told;
+    const handover = this.#backend.handover().then((now) => told === this.#told && (this.handover = now));
+    await Promise.allSettled([handover, this.refresh()]);
   }
 
   /** Told by the server, or found out by asking again. */
   told(handover: Handover) {
+    this.#told += 1;
     this.handover = handover;
   }
 
   /** Another version was put in the installed program's place, or what became of it. */
   toldInstalled(installed: Installed | null) {
     if (this.report) this.report = { ...this.report, installed };
+    // What is being read may be older.
+    this.refresh().catch(() => undefined);
   }
 
   async refresh(): Promise<void> {
-    this.report = await this.#backend.upgrade();
+    const asked = (this.#asked += 1);
+    const report = await this.#backend.upgrade();
+    if (asked === this.#asked) this.report = report;
   }
 
   seen() {
