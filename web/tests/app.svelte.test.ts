@@ -18,6 +18,9 @@ async function started(scene: string, change: (backend: Backend) => Partial<Back
   return app;
 }
 
+/** What the server says to a window, as far as the window can tell. */
+const tell = (app: App, change: Change) => (app.backend as ReturnType<typeof fakeBackend>).emit(change);
+
 beforeEach(() => localStorage.clear());
 afterEach(() => localStorage.clear());
 
@@ -111,16 +114,11 @@ test('a page of the list that is older than what was heard meanwhile takes nothi
 
 test('an answer that comes late takes no newer name back', async () => {
   let renamed: () => void = () => undefined;
-  let tell: (change: Change) => void = () => undefined;
   const app = await started('default', (backend) => ({
     patchSession: async (id, patch) => {
       const session = structuredClone(await backend.patchSession(id, patch));
       await new Promise<void>((resolve) => (renamed = resolve));
       return session;
-    },
-    subscribe: (given, cursor) => {
-      tell = given.change;
-      return backend.subscribe(given, cursor);
     },
   }));
   const session = app.session;
@@ -129,29 +127,24 @@ test('an answer that comes late takes no newer name back', async () => {
   const renaming = app.rename(session, 'Mine');
   await expect.poll(names).toEqual(['Mine', 'Mine']);
   const now = app.session ?? session;
-  tell({ type: 'session', session_id: session.id, data: { ...now, name: 'Newer', head: { ...now.head, seq: now.head.seq + 1 } } });
+  tell(app, { type: 'session', session_id: session.id, data: { ...now, name: 'Newer', head: { ...now.head, seq: now.head.seq + 1 } } });
   expect(names()).toEqual(['Newer', 'Newer']);
   renamed();
   await renaming;
-  tell({ type: 'session', session_id: session.id, data: now });
+  tell(app, { type: 'session', session_id: session.id, data: now });
   expect(names()).toEqual(['Newer', 'Newer']);
 });
 
 test('a list of findings that comes late takes no newer one back', async () => {
   const asked: ((findings: Finding[]) => void)[] = [];
   let held = false;
-  let tell: (change: Change) => void = () => undefined;
   const app = await started('default', (backend) => ({
     findings: () => (held ? new Promise((resolve) => asked.push(resolve)) : backend.findings()),
-    subscribe: (given, cursor) => {
-      tell = given.change;
-      return backend.subscribe(given, cursor);
-    },
   }));
   held = true;
   const found: Finding = { kind: 'chain_broken', severity: 'error', subject: {}, detail: 'found', remedy: '' };
-  tell({ type: 'finding', data: found });
-  tell({ type: 'finding', data: found });
+  tell(app, { type: 'finding', data: found });
+  tell(app, { type: 'finding', data: found });
   await expect.poll(() => asked.length).toBe(2);
   asked[1]?.([found]);
   await expect.poll(() => app.findings).toEqual([found]);
@@ -275,13 +268,8 @@ describe('windows', () => {
     /** A window whose session is changed by others: by the change, and in what is read, which a test may hold up or refuse. */
     async function shared(change: (backend: Backend) => Partial<Backend> = () => ({})) {
       let answer: (window: WindowState) => Promise<WindowState> = async (window) => window;
-      let tell: (change: Change) => void = () => undefined;
       const app = await started('default', (backend) => ({
         window: async (id) => answer(await backend.window(id)),
-        subscribe: (given, cursor) => {
-          tell = given.change;
-          return backend.subscribe(given, cursor);
-        },
         ...change(backend),
       }));
       const mine = app.window;
@@ -295,7 +283,7 @@ describe('windows', () => {
         second,
         at,
         reads: (how: typeof answer) => (answer = how),
-        hears: (session_id: string) => tell({ type: 'window', window_id: WINDOW, data: at(session_id) }),
+        hears: (session_id: string) => tell(app, { type: 'window', window_id: WINDOW, data: at(session_id) }),
       };
     }
 
@@ -311,6 +299,18 @@ describe('windows', () => {
       asked[0]?.(at(first));
       await new Promise((later) => setTimeout(later, 50));
       expect(app.conversation?.id).toBe(second);
+    });
+
+    test('two whose answers come in their order', async () => {
+      const { app, first, second, at, reads, hears } = await shared();
+      const asked: ((window: WindowState) => void)[] = [];
+      reads(() => new Promise((resolve) => asked.push(resolve)));
+      hears(first);
+      hears(second);
+      await expect.poll(() => asked.length).toBe(2);
+      asked[0]?.(at(first));
+      asked[1]?.(at(second));
+      await expect.poll(() => app.conversation?.id).toBe(second);
     });
 
     test('one that is taken back while it is read', async () => {

@@ -8,6 +8,7 @@ import { SessionList } from '../sidebar/sessions.svelte';
 import { counted } from '../text/format';
 import { uuidv7 } from '../text/ids';
 import { isNative, onScreen } from './native';
+import { newest, Order } from './order';
 import { comeBack, focusAgain, leave } from './return';
 import { Toasts } from './toasts.svelte';
 import { Upgrade } from './upgrade.svelte';
@@ -102,13 +103,8 @@ export class App {
   #pending: { turnId: string; content: string; sessionId: string } | null = null;
   #healthTimer: ReturnType<typeof setTimeout> | undefined;
   #asked = 0;
-  /** Counts questions about what is around the conversation; the newest one of each kind that was answered. */
-  #questions = 0;
-  #answers = new Map<string, number>();
-  /** Counts what this window was made to show, and what was asked so that it can be. */
-  #shown = 0;
-  /** The window is being read, because it shows another session. */
-  #following = false;
+  /** What this window shows, and questions about it. */
+  #shown = new Order();
   /** The session that the journal said last that this window shows. */
   #told: string | null | undefined;
   #seeing: string | null = null;
@@ -161,20 +157,11 @@ export class App {
     await Promise.all([this.#readConfig(), this.#readAgents(), this.#readHealth(), this.#readWindows(), this.#readFindings()]);
   }
 
-  #readConfig = () => this.#newest('config', this.backend.config(), (config) => (this.config = config));
-  #readAgents = () => this.#newest('agents', this.backend.agents(), (agents) => (this.agents = agents));
-  #readHealth = () => this.#newest('health', this.backend.health(), this.#takeHealth);
-  #readWindows = () => this.#newest('windows', this.backend.windows(), (windows) => (this.windows = windows));
-  #readFindings = () => this.#newest('findings', this.backend.findings(), (findings) => (this.findings = findings));
-
-  /** Takes an answer, unless that to a later question came before it. Without an answer all stays as it is. */
-  async #newest<T>(what: string, asked: Promise<T>, take: (answer: T) => void): Promise<void> {
-    const at = (this.#questions += 1);
-    const answer = await asked.catch(() => undefined);
-    if (answer === undefined || (this.#answers.get(what) ?? 0) > at) return;
-    this.#answers.set(what, at);
-    take(answer);
-  }
+  #readConfig = newest(() => this.backend.config(), (config) => (this.config = config));
+  #readAgents = newest(() => this.backend.agents(), (agents) => (this.agents = agents));
+  #readHealth = newest(() => this.backend.health(), (health) => this.#takeHealth(health));
+  #readWindows = newest(() => this.backend.windows(), (windows) => (this.windows = windows));
+  #readFindings = newest(() => this.backend.findings(), (findings) => (this.findings = findings));
 
   /** After a reset nothing read before is trusted. */
   async #readAll(): Promise<void> {
@@ -224,8 +211,7 @@ export class App {
   }
 
   #show(window: WindowState) {
-    this.#shown += 1;
-    this.#following = false;
+    this.#shown.told();
     this.window = window;
     const id = window.session_id;
     if (id === null) {
@@ -293,7 +279,7 @@ export class App {
         this.windows = this.windows.some((w) => w.id === window.id) ? this.windows.map((w) => (w.id === window.id ? window : w)) : [...this.windows, window];
         if (window.id !== this.windowId) break;
         this.#told = window.session_id;
-        if (this.#following || window.session_id !== this.window?.session_id) void this.#follow();
+        if (this.#shown.waits || window.session_id !== this.window?.session_id) void this.#follow();
         break;
       }
       case 'draft':
@@ -348,13 +334,11 @@ export class App {
 
   /** Shows what the journal says. Of several answers only that to the newest question is shown, whenever they come. */
   async #follow(): Promise<void> {
-    const asked = ++this.#shown;
-    this.#following = true;
+    const asked = this.#shown.ask();
     const window = await this.backend.window(this.windowId).catch(() => null);
-    if (asked !== this.#shown) return;
-    this.#following = false;
+    if (!this.#shown.isLast(asked)) return;
     if (window) this.#show(window);
-    else setTimeout(() => asked === this.#shown && void this.#follow(), AGAIN_MS);
+    else setTimeout(() => this.#shown.isLast(asked) && void this.#follow(), AGAIN_MS);
   }
 
   #healthLater(ms = 1500) {

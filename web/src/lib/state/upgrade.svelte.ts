@@ -1,5 +1,6 @@
 import type { Backend } from '../backend/backend';
 import type { Handover, Installed, UpgradeReport, UpgradeRun } from '../backend/types';
+import { Order } from './order';
 
 const NONE: Handover = { state: 'none', from: '', turns: [], drafts: 0, can_cancel: false, safe: '' };
 const RELOADED = 'gander.reloaded';
@@ -37,9 +38,8 @@ export class Upgrade {
   #seen = $state<string | null>(null);
   #own = servedBy();
   #typedAt = 0;
-  /** Counts what was told of the handover, and what was asked of upgrades: an older answer takes nothing back. */
-  #told = 0;
-  #asked = 0;
+  #handovers = new Order();
+  #reports = new Order();
 
   constructor(backend: Backend) {
     this.#backend = backend;
@@ -67,28 +67,29 @@ export class Upgrade {
   }
 
   async #read(): Promise<void> {
-    const told = this.#told;
-    const handover = this.#backend.handover().then((now) => told === this.#told && (this.handover = now));
+    const asked = this.#handovers.ask();
+    const handover = this.#backend.handover().then((now) => this.#handovers.counts(asked) && (this.handover = now));
     await Promise.allSettled([handover, this.refresh()]);
   }
 
   /** Told by the server, or found out by asking again. */
   told(handover: Handover) {
-    this.#told += 1;
+    this.#handovers.told();
     this.handover = handover;
   }
 
   /** Another version was put in the installed program's place, or what became of it. */
   toldInstalled(installed: Installed | null) {
     if (this.report) this.report = { ...this.report, installed };
-    // What is being read may be older.
+    // What is being read is older.
+    this.#reports.told();
     this.refresh().catch(() => undefined);
   }
 
   async refresh(): Promise<void> {
-    const asked = (this.#asked += 1);
+    const asked = this.#reports.ask();
     const report = await this.#backend.upgrade();
-    if (asked === this.#asked) this.report = report;
+    if (this.#reports.counts(asked)) this.report = report;
   }
 
   seen() {
